@@ -79,7 +79,13 @@ TABLES: Mapping[str, Mapping[str, Any]] = {
     "events": EVENTS,
     "rejected": REJECTED,
 }
-DOCUMENTS = ("segments", "campaigns", "newsletters", "broadcasts", "transactional")  # <name>.json: list of objects
+DOCUMENTS = (
+    "segments",
+    "campaigns",
+    "newsletters",
+    "broadcasts",
+    "transactional",
+)  # <name>.json: list of objects
 
 
 def frame(table: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:

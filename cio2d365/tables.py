@@ -120,9 +120,7 @@ def from_document(document: Mapping[str, Any]) -> Table:
     return Table(
         **plain,
         columns=tuple(_column(c) for c in document["columns"]),
-        lookups=tuple(
-            Lookup(**{**x, "targets": tuple((t, n) for t, n in x["targets"])}) for x in document["lookups"]
-        ),
+        lookups=tuple(Lookup(**{**x, "targets": tuple((t, n) for t, n in x["targets"])}) for x in document["lookups"]),
         keys=tuple(Key(**{**k, "columns": tuple(k["columns"])}) for k in document["keys"]),
     )
 

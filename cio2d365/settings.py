@@ -1,0 +1,211 @@
+"""The settings of one migration (`migration.toml`): every key, its default, its range. Secrets are named, never held."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from cio2d365.errors import SettingsError
+
+Environment = Literal["sandbox", "production"]
+
+
+def is_loopback(host: str) -> bool:
+    """True for an address of this machine, the only place where plain http is accepted (design 7)."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _origin(url: str) -> str:
+    if not url:
+        return url
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("an address starts with https:// and a host name")
+    if parts.username or parts.password or parts.query or parts.fragment or parts.path.strip("/"):
+        raise ValueError("only scheme, host and port belong here: no user, path or query")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError("plain http is accepted for this machine only; use https")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
+EnvName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Identity(_Section):
+    """Who this migration is. `id` seeds every row id: never change it after the first load."""
+
+    name: str
+    id: Annotated[str, Field(min_length=8)]
+
+
+class CustomerIo(_Section):
+    """The App API. An empty url means: from files only."""
+
+    url: Origin = ""
+    app_api_key: EnvName = "CIO_APP_API_KEY"
+    requests_per_second: Annotated[float, Field(gt=0, le=1000)] = 9.0
+    relationship_attributes: Literal["all", "several", "none"] = "several"
+
+
+class Files(_Section):
+    """Export files. Their events come before those of the API wherever both reach."""
+
+    folder: str = ""
+    company_object_type: str = "1"
+
+
+class Place(_Section):
+    """One Dataverse environment."""
+
+    url: Origin = ""
+
+
+class Dataverse(_Section):
+    """The target: two environments and the names of the variables that hold the credentials."""
+
+    sandbox: Place = Place()
+    production: Place = Place()
+    tenant_id: EnvName = "DATAVERSE_TENANT_ID"
+    client_id: EnvName = "DATAVERSE_CLIENT_ID"
+    client_secret: EnvName = "DATAVERSE_CLIENT_SECRET"
+
+
+class Companies(_Section):
+    """Which Customer.io object type becomes Account; empty = the one whose name says so (SR-038)."""
+
+    object_type_id: str = ""
+
+
+class Load(_Section):
+    """How rows are sent. A chunk is a ledger entry and a report row; a request is what the server sees."""
+
+    chunk_rows: Annotated[int, Field(ge=1, le=5000)] = 5000
+    request_rows: Annotated[int, Field(ge=1, le=1000)] = 500
+    parallel: Annotated[int, Field(ge=1, le=16)] = 4
+    same_error_limit: Annotated[int, Field(ge=1, le=10_000)] = 20
+
+
+class Settings(_Section):
+    """All of `migration.toml`."""
+
+    migration: Identity
+    customerio: CustomerIo = CustomerIo()
+    files: Files = Files()
+    dataverse: Dataverse = Dataverse()
+    companies: Companies = Companies()
+    load: Load = Load()
+
+
+def read(path: Path) -> Settings:
+    """Settings from a file; SettingsError names key, value range and the nearest known key (B-096, B-099)."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"{path} does not exist. Make it with `cio2d365 new {path.parent.name} …`") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from None
+    return parse(document, str(path))
+
+
+def parse(document: dict[str, Any], where: str = "settings") -> Settings:
+    """Settings from a plain document; raises SettingsError with one line per problem."""
+    try:
+        return Settings.model_validate(document)
+    except ValidationError as error:
+        lines = [_sentence(problem) for problem in error.errors()]
+        raise SettingsError(f"{where}: " + "; ".join(lines)) from None
+
+
+def _sentence(problem: Any) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"{key}: {problem['msg'].removeprefix('Value error, ')}"
+    near = difflib.get_close_matches(str(problem["loc"][-1]), _known_keys(Settings), n=1)
+    return f"{key} is not a setting{f'; did you mean {near[0]}?' if near else ''}"
+
+
+def _known_keys(model: type[BaseModel]) -> list[str]:
+    own = list(model.model_fields)
+    inner = [f.annotation for f in model.model_fields.values() if isinstance(f.annotation, type)]
+    return own + [k for x in inner if issubclass(x, BaseModel) for k in _known_keys(x)]
+
+
+TEMPLATE = """\
+# Settings of one migration. Secrets are never in this file: it names the environment variables that hold them.
+
+[migration]
+name = {name}
+id = {id}                    # seeds every row id in Dataverse; never change it after the first load
+
+[customerio]
+url = {customerio}           # App API origin, https://api.customer.io or https://api-eu.customer.io; "" = from files only
+app_api_key = "CIO_APP_API_KEY"
+requests_per_second = {rate} # the workspace's own traffic shares a limit of 10; lower it while campaigns run
+relationship_attributes = "several"  # read relationship attributes of: all people | people in several objects | none
+
+[files]
+folder = {files}             # people CSV and CDP storage files; their events come before the API's; "" = none
+company_object_type = "1"    # object type of CDP group calls that do not name one
+
+[dataverse]
+tenant_id = "DATAVERSE_TENANT_ID"
+client_id = "DATAVERSE_CLIENT_ID"
+client_secret = "DATAVERSE_CLIENT_SECRET"
+
+[dataverse.sandbox]
+url = {sandbox}
+
+[dataverse.production]
+url = {production}           # closed until the sandbox is signed off
+
+[companies]
+object_type_id = {company}   # which Customer.io object type becomes Account; "" = the one whose name says so
+
+[load]
+chunk_rows = 5000            # one ledger entry and one report row; at most 5000
+request_rows = 500           # rows of one request; at most 1000
+parallel = 4                 # requests at once; the server's own hint caps it
+same_error_limit = 20        # stop a table when this many rows in a row fail with one code
+"""
+
+
+def new_document(
+    name: str,
+    id_: str,
+    *,
+    sandbox: str,
+    customerio: str = "",
+    files: str = "",
+    production: str = "",
+    company: str = "",
+    rate: float = 9.0,
+) -> str:
+    """The text of a new `migration.toml`, every setting with its default and comment; raises SettingsError."""
+    texts = {"name": name, "id": id_, "customerio": customerio, "files": files, "sandbox": sandbox}
+    texts |= {"production": production, "company": company}
+    text = TEMPLATE.format(**{key: _quoted(value) for key, value in texts.items()}, rate=rate)
+    parse(tomllib.loads(text), "new settings")
+    return text
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    if any(ord(c) < 32 for c in escaped):
+        raise SettingsError(f"control characters cannot stand in a setting: {text!r}")
+    return f'"{escaped}"'
