@@ -95,7 +95,7 @@ class ConservationError(MigrationError):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a message about data points (L9): `row` counts records from 1, `line` physical lines, `byte` is an offset."""
+    """Where a message about data points (L9): `row` counts records and `line` physical lines, from 1."""
 
     file: str
     row: int | None = None

@@ -1,8 +1,8 @@
 """Source key → GUID. Computed, never looked up, so that lookups resolve offline and a repeat is harmless (L3).
 
-People, companies and objects get UUIDv5 of (migration id, table, source key). Events and deliveries get UUIDv8 whose last
-six bytes are the millisecond timestamp: SQL Server orders GUIDs by those bytes first, and rows that arrive in time order
-then land side by side in the index. The other bits come from the same hash.
+People, companies and objects get UUIDv5 of (migration id, table, source key). Events and deliveries get UUIDv8
+whose last six bytes are the millisecond timestamp: SQL Server orders GUIDs by those bytes first, so rows that arrive
+in time order land side by side in the index. The other bits come from the same hash.
 """
 
 from __future__ import annotations

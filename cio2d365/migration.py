@@ -165,8 +165,8 @@ def save_snapshot(
 ) -> Snapshot:
     """Write a snapshot and make it the current one.
 
-    A snapshot with the same content as an older one *is* the older one: decisions made on it stay valid. `facts` (times,
-    requests, coverage) go into the manifest and do not count as content.
+    A snapshot with the same content as an older one *is* the older one: decisions made on it stay valid. `facts`
+    (times, requests, coverage) go into the manifest and do not count as content.
     """
     base = migration.folder / "raw"
     incoming = base / ".incoming"

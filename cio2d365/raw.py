@@ -1,8 +1,8 @@
 """The contract of a snapshot: one schema per raw table that every source meets (API, CSV export, CDP files).
 
-Ids are text from the first byte on (`007`, `NA`, 20 digits survive). The source's own JSON of each person, object and event
-is kept as text. `file` and `row` say where a row came from (L9): an API path and the record's number, or a file and the
-record number in it. Times are unix milliseconds, UTC.
+Ids are text from the first byte on (`007`, `NA`, 20 digits survive). The source's own JSON of each person, object and
+event is kept as text. `file` and `row` say where a row came from (L9): an API path and the record's number, or a file
+and the record number in it. Times are unix milliseconds, UTC.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ RELATIONSHIPS = {
     **PLACE,
 }
 EVENTS = {
-    "event_key": pl.String,  # <source>:<id>, or a content hash and an occurrence number where the source has no id; unique
+    "event_key": pl.String,  # <source>:<id>, or content hash and occurrence number without one; unique
     "source": pl.String,  # activities | cdp
     "type": pl.String,  # event | page | screen
     "name": pl.String,

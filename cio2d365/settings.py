@@ -1,4 +1,4 @@
-"""The settings of one migration (`migration.toml`): every key, its default, its range. Secrets are named, never held."""
+"""The settings of one migration (`migration.toml`): every key, default and range. Secrets are named, never held."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ name = {name}
 id = {id}                    # seeds every row id in Dataverse; never change it after the first load
 
 [customerio]
-url = {customerio}           # App API origin, https://api.customer.io or https://api-eu.customer.io; "" = from files only
+url = {customerio}           # App API, https://api.customer.io or https://api-eu.customer.io; "" = from files only
 app_api_key = "CIO_APP_API_KEY"
 requests_per_second = {rate} # the workspace's own traffic shares a limit of 10; lower it while campaigns run
 relationship_attributes = "several"  # read relationship attributes of: all people | people in several objects | none

@@ -121,8 +121,8 @@ class Traffic:
 class Transport:
     """Sends requests to one origin.
 
-    `authorize(fresh)` gives the Authorization header; `fresh=True` asks for a new token after a 401. `client` is the seam
-    for tests: any httpx.BaseTransport.
+    `authorize(fresh)` gives the Authorization header; `fresh=True` asks for a new token after a 401. `client` is the
+    seam for tests: any httpx.BaseTransport.
     """
 
     def __init__(
@@ -223,7 +223,7 @@ class Transport:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds asked for by Retry-After, as a number or as an HTTP date measured against the server's own Date (F-28)."""
+    """Seconds asked for by Retry-After, a number or an HTTP date measured against the server's own Date (F-28)."""
     value = headers.get("Retry-After") or headers.get("retry-after")
     if not value:
         return None

@@ -30,11 +30,11 @@ class AppApi:
         return _once_each(self.rows("people", body={"filter": EVERYBODY}), "cio_id")
 
     def attributes(self, cio_ids: Iterable[str]) -> Iterator[Row]:
-        """Attributes, timestamps, unsubscribed and devices, 100 people a call; absent people are left out by the server."""
+        """Attributes, timestamps, unsubscribed and devices, 100 people a call; the server leaves out absent people."""
         ids = iter(cio_ids)
         while batch := list(islice(ids, IDS_PER_ATTRIBUTES_CALL)):
-            answer = self._read(ENDPOINTS["attributes"], {"id_type": "cio_id"}, {"ids": batch})
-            # The published shape wraps each row once more in `customer`; live rows are not wrapped (customerio-api 3.3).
+            answer = self._read(ENDPOINTS["attributes"], {"id_type": "cio_id"}, {"ids": batch}, {})
+            # The published shape wraps each row once more in `customer`; live rows are not (customerio-api 3.3).
             yield from (cast(Row, row.get("customer", row)) for row in answer.get("customers") or [])
 
     def objects(self, type_id: str) -> Iterator[Row]:
@@ -42,9 +42,9 @@ class AppApi:
         body = {"object_type_id": type_id, "filter": all_objects(type_id)}
         return _once_each(self.rows("objects", body=body), "cio_object_id")
 
-    def object(self, type_id: str, object_id: str) -> Row | None:
+    def object_attributes(self, type_id: str, object_id: str) -> Row | None:
         """Identifiers and attributes of one object; None when it is gone meanwhile."""
-        answer = self._read(ENDPOINTS["object"], {}, None, missing_ok=True, type=type_id, id=object_id)
+        answer = self._read(ENDPOINTS["object"], {}, None, {"type": type_id, "id": object_id}, missing_ok=True)
         return cast(Row | None, answer.get("object"))
 
     def people_of(self, type_id: str, object_id: str) -> Iterator[Row]:
@@ -71,7 +71,7 @@ class AppApi:
         """All rows of an endpoint. An empty page is not the end; a repeated token or three empty pages are."""
         endpoint, start, seen, empty = ENDPOINTS[name], "", {""}, 0
         while True:
-            answer = self._read(endpoint, _page(endpoint, query, start), body, missing_ok=missing_ok, **path)
+            answer = self._read(endpoint, _page(endpoint, query, start), body, path, missing_ok=missing_ok)
             rows = answer.get(endpoint.rows) or []
             yield from rows
             start, empty = answer.get("next") or "", 0 if rows else empty + 1
@@ -82,10 +82,16 @@ class AppApi:
     def value(self, name: str, **path: str) -> Any:
         """The root value of an endpoint that is not a list."""
         endpoint = ENDPOINTS[name]
-        return self._read(endpoint, {}, None, **path).get(endpoint.rows)
+        return self._read(endpoint, {}, None, path).get(endpoint.rows)
 
     def _read(
-        self, endpoint: Endpoint, query: Mapping[str, str], body: object, *, missing_ok: bool = False, **path: str
+        self,
+        endpoint: Endpoint,
+        query: Mapping[str, str],
+        body: object,
+        path: Mapping[str, str],
+        *,
+        missing_ok: bool = False,
     ) -> Row:
         request = _request(endpoint, query, body, path)
         for _ in range(3):

@@ -1,0 +1,203 @@
+"""CDP storage files: one call a line, one call type a file, plain or gzip (`customerio-api 9`)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from cio2d365 import raw
+from cio2d365.customerio.csv_people import opt_out
+from cio2d365.customerio.lines import Line, lines
+from cio2d365.errors import Place
+
+Row = dict[str, Any]
+NAME = re.compile(r"\.(identify|track|page|screen|group|alias)\.json(\.gz)?$", re.IGNORECASE)
+EVENT_TYPE = {"track": "event", "page": "page", "screen": "screen"}
+# Commands of the CDP that arrive as track calls; they are not the customer's events (customerio-api 9).
+COMMANDS = frozenset(
+    {"User Deleted", "User Suppressed", "User Unsuppressed", "Relationship Deleted", "Object Deleted",
+     "Device Created or Updated", "Device Deleted"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Call:
+    """One line: its call type, values, and where it stands."""
+
+    kind: str
+    values: Row
+    file: str
+    row: int
+
+    @property
+    def at(self) -> int:
+        """Unix milliseconds: `sent_at`, the nearest thing to the caller's own time that the files keep."""
+        return int(float(self.values.get("sent_at") or self.values["received_at"]) * 1000)
+
+    def text(self, key: str) -> str | None:
+        """A value as text; null and empty are None; numbers keep their digits (B-012)."""
+        value = self.values.get(key)
+        return (
+            None if value is None or value == "" else value if isinstance(value, str) else orjson.dumps(value).decode()
+        )
+
+    def json(self, key: str) -> str:
+        """An object column as JSON text; it may be text already."""
+        value = self.values.get(key)
+        return value if isinstance(value, str) else orjson.dumps(value if value is not None else {}).decode()
+
+
+@dataclass
+class Calls:
+    """All calls of a folder, and the lines that could not be read."""
+
+    calls: list[Call] = field(default_factory=list)
+    rejected: list[Row] = field(default_factory=list)
+
+    def of(self, *kinds: str) -> list[Call]:
+        """Calls of some types, in file order."""
+        return [call for call in self.calls if call.kind in kinds]
+
+
+def call_files(folder: Path) -> list[Path]:
+    """The CDP files of a folder and its subfolders, by name."""
+    return sorted(p for p in folder.rglob("*") if p.is_file() and NAME.search(p.name))
+
+
+def read_calls(files: Iterable[Path]) -> Calls:
+    """Every call of the files; damaged lines go to `rejected` with file, line and byte (B-068, B-074)."""
+    found = Calls()
+    for path in files:
+        kind = str(NAME.search(path.name)[1]).lower()  # type: ignore[index]
+        for row, line in enumerate((x for x in lines(path) if x.data.strip()), 1):
+            call = _call(kind, path.name, row, line)
+            if isinstance(call, Call):
+                found.calls.append(call)
+            else:
+                found.rejected.append(call)
+    return found
+
+
+def _call(kind: str, file: str, row: int, line: Line) -> Call | Row:
+    bad = line.bad_byte()
+    if bad is not None:
+        return _refuse(kind, file, row, line, None, "E-UTF8", f"byte {bad} is not UTF-8")
+    try:
+        values = orjson.loads(line.data)
+    except orjson.JSONDecodeError as error:
+        return _refuse(
+            kind, file, row, line, None, "E-JSON", f"not JSON at byte {line.offset + error.pos}: {error.msg}"
+        )
+    if not isinstance(values, dict):
+        return _refuse(kind, file, row, line, None, "E-JSON", "a call is a JSON object")
+    call = Call(kind, values, file, row)
+    return _without_time(call, line) or call
+
+
+def _without_time(call: Call, line: Line) -> Row | None:
+    try:
+        _ = call.at
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return _refuse(
+            call.kind, call.file, call.row, line, call.text("id"), "E-TIME", "sent_at and received_at are no times"
+        )
+    return None
+
+
+def _refuse(kind: str, file: str, row: int, line: Line, source_id: str | None, code: str, why: str) -> Row:
+    place = Place(file, row, line.number, source_id=source_id)
+    target = "people" if kind == "identify" else "relationships" if kind in ("group", "alias") else "events"
+    original = line.data.decode("utf-8", "replace")
+    return {"object": target, "file": file, "row": row, "line": line.number, "source_id": source_id, "field": None,
+            "code": code, "message": f"{place}: {code} {why}", "original": original}  # fmt: skip
+
+
+def people(calls: Iterable[Call]) -> list[Row]:
+    """People as the identify calls leave them: traits merged in time order, later calls win key by key."""
+    merged: dict[str, tuple[Call, Row]] = {}
+    for call in sorted(calls, key=lambda c: (c.at, c.file, c.row)):
+        if user := call.text("user_id"):
+            traits = merged[user][1] if user in merged else {}
+            merged[user] = (call, traits | orjson.loads(call.json("traits")))
+    return [_person(user, call, traits) for user, (call, traits) in sorted(merged.items())]
+
+
+def _person(user: str, call: Call, traits: Row) -> Row:
+    email = str(traits["email"]) if traits.get("email") else None
+    # A call without the trait says nothing about consent: the files do not hold what was set elsewhere (L15).
+    known = None if "unsubscribed" not in traits else str(traits["unsubscribed"])
+    return {
+        "person_key": raw.person_key(None, user, None), "cio_id": None, "id": user, "email": email,
+        "unsubscribed": opt_out(known), "attributes": orjson.dumps({"id": user} | traits).decode(), "timestamps": None,
+        "file": call.file, "row": call.row,
+    }  # fmt: skip
+
+
+def objects(calls: Iterable[Call], default_type: str) -> tuple[list[Row], list[Row]]:
+    """Objects and relationships as the group calls leave them; `person_key` is filled in by who knows the people."""
+    found: dict[str, Row] = {}
+    related: dict[tuple[str, str], Row] = {}
+    for call in sorted(calls, key=lambda c: (c.at, c.file, c.row)):
+        if not (group := call.text("group_id")):
+            continue
+        traits = orjson.loads(call.json("traits"))
+        relation = traits.pop("relationshipAttributes", {})
+        type_id = call.text("objectTypeId") or str(traits.pop("object_type_id", default_type))
+        key = f"{type_id}:{group}"
+        base = {"object_key": key, "object_type_id": type_id, "object_id": group, "file": call.file, "row": call.row}
+        found[key] = base | {"cio_object_id": None, "traits": found.get(key, {}).get("traits", {}) | traits}
+        if user := call.text("user_id"):
+            related[user, key] = base | {"person_id": user, "attributes": orjson.dumps(relation).decode()}
+    rows = [
+        {k: v for k, v in row.items() if k != "traits"} | {"attributes": orjson.dumps(row["traits"]).decode()}
+        for row in found.values()
+    ]
+    return rows, list(related.values())
+
+
+def events(calls: Iterable[Call]) -> tuple[list[Row], int, int]:
+    """Rows of `raw.EVENTS` (without `person_key`), how many repeated an id, how many were commands (B-089)."""
+    rows: dict[str, Row] = {}
+    seen: Counter[str] = Counter()
+    merged = commands = 0
+    for call in calls:
+        if call.kind == "track" and call.text("event_text") in COMMANDS:
+            commands += 1
+            continue
+        row = _event(call, seen)
+        merged += row["event_key"] in rows
+        rows.setdefault(row["event_key"], row)
+    return list(rows.values()), merged, commands
+
+
+def _event(call: Call, seen: Counter[str]) -> Row:
+    name = call.text("event_text") or call.text("event") or call.text("name") or call.kind
+    row = {
+        "source": "cdp", "type": EVENT_TYPE[call.kind], "name": name, "at": call.at, "person_id": call.text("user_id"),
+        "anonymous_id": call.text("anonymous_id"), "properties": call.json("properties"), "file": call.file,
+        "row": call.row,
+    }  # fmt: skip
+    return {"event_key": f"cdp:{call.text('id') or _content_key(row, seen)}"} | row
+
+
+def _content_key(row: Row, seen: Counter[str]) -> str:
+    """Two equal events without an id are two events; a rerun numbers them alike."""
+    facts = [row[k] for k in ("type", "name", "at", "person_id", "anonymous_id", "properties")]
+    digest = hashlib.sha256(orjson.dumps(facts)).hexdigest()[:32]
+    seen[digest] += 1
+    return f"{digest}:{seen[digest]}"
+
+
+def known_anonymous(calls: Iterable[Call]) -> Iterator[tuple[str, str]]:
+    """(anonymous id, user id) pairs that some call states."""
+    for call in calls:
+        anonymous, user = call.text("anonymous_id"), call.text("user_id")
+        if anonymous and user:
+            yield anonymous, user
