@@ -1,0 +1,77 @@
+"""People who are awkward on purpose: (id, e-mail, attributes that replace the ordinary ones; None removes one).
+
+The ids and what is awkward about them are documented in README.md; tests look them up by these ids.
+"""
+
+from cio2d365.sim.customerio.workspace import Json
+
+AwkwardPerson = tuple[str | None, str | None, Json]
+
+LONG_LOCAL = "a-very-long-mailbox-name-that-somebody-made-to-see-what-happens-in-the-target-system"
+
+AWKWARD_PEOPLE: tuple[AwkwardPerson, ...] = (
+    ("007", "bond.seven@agents.example", {}),
+    ("7", "seven@agents.example", {}),
+    ("A1", "upper@case.example", {}),
+    ("a1", "lower@case.example", {}),
+    ("NA", "na@words.example", {}),
+    ("null", "null@words.example", {}),
+    ("true", "true@words.example", {}),
+    ("12345678901234567890", "twenty.digits@numbers.example", {}),
+    ("30e00001", "exponent@numbers.example", {}),
+    ("a/b", "slash@signs.example", {}),
+    ("a&b", "ampersand@signs.example", {}),
+    ("a+b", "plus+tag@signs.example", {}),
+    ("50% off?", "percent@signs.example", {}),
+    ("O'Neil", "o'neil@signs.example", {"first_name": "Siobhán", "last_name": "O'Neil"}),
+    ("josé", "jose.accent@accents.example", {"first_name": "José"}),
+    ("jose", "jose.plain@accents.example", {"first_name": "Jose"}),
+    ("x ", "trailing@spaces.example", {}),
+    ("x", "no.trailing@spaces.example", {}),
+    ("{3F2504E0-4F89-11D3-9A0C-0305E82C3301}", "guid@words.example", {}),
+    ("🦊-1", "fox@emoji.example", {"first_name": "🦊", "last_name": "Emoji👩‍👩‍👧"}),
+    ("rtl-1", "rtl@words.example", {"first_name": "\u202egnirts", "last_name": "שלום"}),
+    ("i" * 150, "long.id@numbers.example", {}),
+    (None, "only.mail@noid.example", {}),
+    (None, "only.mail.two@noid.example", {}),
+    ("no-mail-1", None, {}),
+    ("no-mail-2", None, {"job_title": None, "company": None}),
+    (None, None, {"first_name": "Nobody", "last_name": None}),
+    (None, None, {"first_name": None, "last_name": None}),
+    ("dup-1", "Dup.Person@twins.example", {"first_name": "Dup", "plan": "free"}),
+    ("dup-2", "dup.person@twins.example", {"first_name": "DUP", "plan": "team"}),
+    ("dup-3", "DUP.PERSON@TWINS.EXAMPLE", {"first_name": "Dup", "plan": "business"}),
+    ("mail-space", " spaced@addresses.example ", {}),
+    ("mail-na", "n/a", {}),
+    ("mail-noreply", "noreply@addresses.example", {}),
+    ("mail-display", "Ann Lee <ann@addresses.example>", {}),
+    ("mail-two", "one@addresses.example; two@addresses.example", {}),
+    ("mail-long", f"{LONG_LOCAL}-{LONG_LOCAL[:30]}@addresses.example", {}),
+    ("mail-idn", "jürgen@bücher.example", {}),
+    ("mail-nodot", "someone@localhost", {}),
+    ("mail-empty", "", {}),
+    ("xss-1", "xss.one@hostile.example", {"first_name": "<script>alert(1)</script>"}),
+    ("xss-2", "xss.two@hostile.example", {"last_name": "</script><img src=x onerror=alert(1)>"}),
+    ("formula-1", "formula@hostile.example", {"first_name": "=1+1", "company": "@SUM(A1:A9)"}),
+    ("liquid-1", "liquid@hostile.example", {"first_name": "{{ 7*7 }}", "company": "[x](javascript:alert(1))"}),
+    ("date-ms", "date.ms@times.example", {"created_at": 1_700_000_000_000, "last_login_at": 1_790_000_000_000}),
+    ("date-us", "date.us@times.example", {"created_at": 1_700_000_000_000_000}),
+    ("date-iso", "date.iso@times.example", {"created_at": "2024-05-01T10:00:00+05:30", "birthday": "1990-09-07"}),
+    ("date-zero", "date.zero@times.example", {"created_at": 0, "birthday": "0000-00-00"}),
+    ("date-old", "date.old@times.example", {"birthday": "1752-12-31", "trial_ends_at": "9999-12-31T23:59:59Z"}),
+    ("num-big", "num.big@numbers.example", {"email_count": 2_147_483_648, "mrr": 100_000_000_001}),
+    ("num-text", "num.text@numbers.example", {"mrr": "1.234,56", "seats": "12%", "marketing_score": "1e400"}),
+    ("bool-odd", "bool.odd@words.example", {"newsletter_optin": "oui", "mfa_enabled": "TRUE "}),
+    ("text-long", "text.long@words.example", {"internal_notes": "Lorem ipsum dolor. " * 52}),
+    ("text-lines", "text.lines@words.example", {"internal_notes": "first\r\nsecond\tthird\n"}),
+    ("names-clash", "names@words.example", {"First Name": "A", "first_name": "B", "FirstName": "C", "createdon": "x"}),
+    (
+        "names-odd",
+        "names.odd@words.example",
+        {"!!!": "signs", "📈": "emoji", "名前": "太郎", "ownerid": "me", "a@odata.bind": "/x"},
+    ),
+    ("name-long", "name.long@words.example", {"last_name": "Wolfeschlegelsteinhausenbergerdorff" * 2}),
+    ("unsub-1", "unsub.one@consent.example", {"unsubscribed": True, "newsletter_optin": True}),
+    ("unsub-text", "unsub.text@consent.example", {"unsubscribed": "true"}),
+    ("owner-gone", "owner.gone@consent.example", {"account_owner": "disabled.owner@contoso.example"}),
+)
