@@ -1,0 +1,101 @@
+"""Tokens for one Dataverse origin by client credentials, through MSAL (`dataverse-api 1`)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import msal
+
+from cio2d365.errors import AuthorityError, SettingsError, Transient
+from cio2d365.settings import is_loopback
+
+PUBLIC_AUTHORITY = "https://login.microsoftonline.com"
+
+
+def client_credentials(
+    origin: str, tenant_id: str, client_id: str, client_secret: str, authority: str = ""
+) -> Callable[[bool], str]:
+    """`authorize` for a Transport: the bearer header; a fresh token when asked, one refresh for all workers (F-23).
+
+    The returned function raises AuthorityError when the secret is refused (decided on the `error` field, F-25) and
+    Transient when the authority cannot be reached.
+    """
+    http = _MsalHttp(authority)
+    lock = threading.Lock()
+    applications: list[msal.ConfidentialClientApplication] = []
+    current: list[str] = []
+
+    def authorize(fresh: bool) -> str:
+        seen = current[-1] if current else ""
+        with lock:
+            if fresh and current and current[-1] == seen and applications:
+                applications[0].remove_tokens_for_client()
+            if not applications:
+                applications.append(_application(http, tenant_id, client_id, client_secret, authority))
+            token = _token(applications[0], origin, client_id)
+            current[:] = [token]
+        return f"Bearer {token}"
+
+    return authorize
+
+
+def _application(
+    http: _MsalHttp, tenant_id: str, client_id: str, secret: str, authority: str
+) -> msal.ConfidentialClientApplication:
+    # MSAL accepts https authorities only; for a simulator on this machine the client below speaks plain http instead.
+    base = (authority or PUBLIC_AUTHORITY).rstrip("/").replace("http://", "https://", 1)
+    try:
+        return msal.ConfidentialClientApplication(
+            client_id,
+            client_credential=secret,
+            authority=f"{base}/{tenant_id}",
+            http_client=http,
+            instance_discovery=False,
+        )
+    except ValueError as error:
+        raise SettingsError(f"the token authority {base} does not know tenant {tenant_id}: {error}") from None
+
+
+def _token(application: msal.ConfidentialClientApplication, origin: str, client_id: str) -> str:
+    answer = application.acquire_token_for_client([f"{origin}/.default"])
+    if "access_token" in answer:
+        return str(answer["access_token"])
+    if answer.get("error") == "invalid_client":
+        raise AuthorityError(f"the client secret of application {client_id} is wrong or expired")
+    raise AuthorityError(f"no token for application {client_id}: {answer.get('error')}")
+
+
+class _MsalHttp:
+    """The HTTP client that MSAL calls, on httpx; an authority on this machine is spoken to in plain http."""
+
+    def __init__(self, authority: str) -> None:
+        parts = urlsplit(authority)
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            raise SettingsError("DATAVERSE_AUTHORITY must be https; plain http is accepted for this machine only")
+        self._plain = parts.netloc if parts.scheme == "http" else ""
+        self._client = httpx.Client(timeout=30.0)
+
+    def get(self, url: str, params: Any = None, headers: Any = None, **_: Any) -> httpx.Response:
+        """GET as MSAL calls it."""
+        return self._send("GET", url, params=params, headers=headers)
+
+    def post(self, url: str, params: Any = None, data: Any = None, headers: Any = None, **_: Any) -> httpx.Response:
+        """POST as MSAL calls it."""
+        return self._send("POST", url, params=params, data=data, headers=headers)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _send(self, method: str, url: str, **kwargs: Any) -> httpx.Response:
+        parts = urlsplit(url)
+        if self._plain and parts.netloc == self._plain:
+            url = parts._replace(scheme="http").geturl()
+        try:
+            return self._client.request(method, url, **kwargs)
+        except httpx.HTTPError as error:
+            raise Transient(f"the token authority {parts.netloc} cannot be reached: {error}") from None

@@ -1,0 +1,130 @@
+"""One Dataverse environment: send a request value, read pages, say who we are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, cast
+
+import polars as pl
+
+from cio2d365.dataverse import requests
+from cio2d365.dataverse.codes import Class, ServerError, read_error
+from cio2d365.errors import AuthorityError, RequestRejected, Terminal, Transient
+from cio2d365.tables import Table
+from cio2d365.transport import Request, Response, Transport
+
+Row = dict[str, Any]
+TRIES = 3
+LOCK_TRIES, LOCK_WAIT = 40, 15.0  # a customisation can hold the lock for minutes (F-09)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who the server says we are, and how many requests at once it recommends."""
+
+    organization_id: str
+    user_id: str
+    business_unit_id: str
+    parallel_hint: int
+
+
+class Dataverse:
+    """Sends request values and turns refusals into our errors.
+
+    Raises AuthorityError, RequestRejected (with the server's code), Transient, OutcomeUnknown, Terminal.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+
+    def send(self, request: Request) -> Response:
+        """The answer of a request that succeeded."""
+        for attempt in range(1, LOCK_TRIES + 1):
+            answer = self.transport.send(request)
+            if answer.status < 400:
+                return answer
+            error = read_error(answer)
+            if not _again(error, attempt):
+                break
+            if error.cause is Class.LOCK:
+                self.transport.pace.pause(LOCK_WAIT)
+        raise refusal(request, error)
+
+    def who_am_i(self) -> Identity:
+        """The organisation and user behind the token."""
+        answer = self.send(requests.get("WhoAmI"))
+        body = cast(Row, self._json(answer, "WhoAmI"))
+        hint = answer.headers.get("x-ms-dop-hint") or "4"
+        organization, user, unit = (str(body[k]).lower() for k in ("OrganizationId", "UserId", "BusinessUnitId"))
+        return Identity(organization, user, unit, int(hint) if hint.isdigit() else 4)
+
+    def value(self, path: str, query: Mapping[str, str] | None = None, *, fresh: bool = False) -> Row:
+        """One JSON object."""
+        return cast(Row, self._read(requests.get(path, query, fresh=fresh)))
+
+    def pages(self, request: Request) -> Iterator[list[Row]]:
+        """All pages; a page that does not parse is an error, never an end (F-18, F-19)."""
+        current: Request | None = request
+        while current:
+            body = self._read(current)
+            if not isinstance(body, dict) or not isinstance(body.get("value"), list):
+                raise Terminal(f"{current.label}: the answer is not a list of rows")
+            yield body["value"]
+            link = body.get("@odata.nextLink")
+            current = Request("GET", self.transport.relative(link), headers=request.headers) if link else None
+
+    def rows(self, request: Request) -> Iterator[Row]:
+        """All rows of all pages."""
+        for page in self.pages(request):
+            yield from page
+
+    def read_table(self, table: Table, select: Sequence[str], where: str = "") -> pl.DataFrame:
+        """Rows as a frame of the selected columns; lookups are read as `_<name>_value`."""
+        pages = [page for page in self.pages(requests.rows(table, select, where)) if page]
+        rows = [{name: row.get(name) for name in select} for page in pages for row in page]
+        return pl.DataFrame(rows, schema=list(select), infer_schema_length=None)
+
+    def rows_by_id(self, table: Table, ids: Iterable[str], select: Sequence[str]) -> Iterator[Row]:
+        """Those rows whose primary key is among `ids`, in requests of 400 ids."""
+        rest = iter(ids)
+        while batch := list(islice(rest, requests.IDS_PER_QUERY)):
+            yield from self.rows(requests.rows_by_id(table, batch, select))
+
+    def existing_ids(self, table: Table, ids: Iterable[str]) -> set[str]:
+        """Which of our ids are there."""
+        return {str(row[table.primary_id]).lower() for row in self.rows_by_id(table, ids, [table.primary_id])}
+
+    def _read(self, request: Request) -> Any:
+        for _ in range(TRIES):
+            answer = self.send(request)
+            try:
+                return answer.json()
+            except ValueError:
+                continue
+        raise Transient(f"{request.label} answered {TRIES} times with something that is not JSON: {answer.excerpt()}")
+
+    def _json(self, answer: Response, label: str) -> Any:
+        try:
+            return answer.json()
+        except ValueError:
+            raise Transient(f"{label}: the answer is not JSON: {answer.excerpt()}") from None
+
+
+def _again(error: ServerError, attempt: int) -> bool:
+    if error.cause is Class.LOCK:
+        return True
+    return error.cause is Class.TRANSIENT and attempt < TRIES
+
+
+def refusal(request: Request, error: ServerError) -> Exception:
+    """The server's refusal as one of our errors."""
+    text = f"{request.label}: {error}"
+    if error.cause is Class.AUTHORITY:
+        return AuthorityError(text)
+    if error.cause is Class.STORAGE:
+        return Terminal(f"{text}. The environment has no room left; free storage, then run again")
+    if error.cause in (Class.LOCK, Class.TRANSIENT):
+        return Transient(text)
+    return RequestRejected(text, status=error.status, code=error.code, text=error.text)
