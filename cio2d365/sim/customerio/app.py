@@ -5,7 +5,7 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cio2d365.sim.customerio import account, activities, messages, objects, people
+from cio2d365.sim.customerio import account, activities, content, library, messages, objects, people, segments
 from cio2d365.sim.customerio.control import control
 from cio2d365.sim.customerio.simulator import Keys, Simulator, State
 from cio2d365.sim.customerio.workspace import Workspace
@@ -16,6 +16,9 @@ APP_ENDPOINTS = [
     *objects.ENDPOINTS,
     *activities.ENDPOINTS,
     *messages.ENDPOINTS,
+    *segments.ENDPOINTS,
+    *content.ENDPOINTS,
+    *library.ENDPOINTS,
 ]
 
 

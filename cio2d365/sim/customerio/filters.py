@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from cio2d365.sim.customerio.errors import ApiError
-from cio2d365.sim.customerio.segments import members
+from cio2d365.sim.customerio.membership import members
 from cio2d365.sim.customerio.shown import attribute_text, person_attributes, thing_attributes
 from cio2d365.sim.customerio.workspace import Json, Person, Thing, Workspace
 

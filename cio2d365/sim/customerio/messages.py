@@ -68,10 +68,10 @@ def _query_test(call: Call) -> Test:
     )
 
 
-def source_messages(call: Call, paging: Paging, belongs: Test, since: int | None) -> Json:
-    """Deliveries of one source: at most 12 months; without times the span that `since` begins, or 6 months to now."""
-    if call.number("start_ts") is None and call.number("end_ts") is None and since is not None:
-        return _page(call, paging, belongs, since, since + SIX_MONTHS)
+def source_messages(call: Call, paging: Paging, belongs: Test, untimed: tuple[int, int] | None) -> Json:
+    """Deliveries of one source, at most 12 months a request; without times the span `untimed` or 6 months to now."""
+    if call.number("start_ts") is None and call.number("end_ts") is None and untimed is not None:
+        return _page(call, paging, belongs, *untimed)
     return message_page(call, paging, belongs, TWELVE_MONTHS)
 
 
@@ -91,7 +91,37 @@ def _message(call: Call) -> Json:
     return {"message": delivery_json(call.workspace, _one(call))}
 
 
+def _archived(call: Call) -> Json:
+    """A rendered body; 100 a day, and the refusal of a daily quota carries no Retry-After."""
+    delivery = _one(call)
+    day = call.workspace.clock.now() // 86_400
+    used_on, used = call.workspace.cache.get("archived", (day, 0))
+    used = used if used_on == day else 0
+    if used >= call.settings.archived_per_day:
+        raise ApiError(429, f"rate limited to {call.settings.archived_per_day} requests per day")
+    call.workspace.cache["archived"] = (day, used + 1)
+    shown = "" if delivery.forgotten else f"<html><body><h1>{delivery.subject}</h1></body></html>"
+    return {
+        "archived_message": {
+            "id": delivery.id,
+            "body": shown,
+            "from": "hello@sample.example",
+            "reply_to": "",
+            "recipient": delivery.recipient,
+            "subject": delivery.subject,
+            "bcc": "",
+            "fake_bcc": False,
+            "preheader_text": "",
+            "url": "",
+            "request_method": "",
+            "headers": {},
+            "forgotten": delivery.forgotten,
+        }
+    }
+
+
 ENDPOINTS = (
     Endpoint("GET", "/v1/messages", _all),
     Endpoint("GET", "/v1/messages/{message_id}", _message),
+    Endpoint("GET", "/v1/messages/{message_id}/archived_message", _archived),
 )

@@ -6,9 +6,9 @@ from cio2d365.sim.customerio.activities import PERSON_PAGES, activity_page
 from cio2d365.sim.customerio.call import Call, Endpoint
 from cio2d365.sim.customerio.errors import ApiError, EmptyResult
 from cio2d365.sim.customerio.filters import people_matching
+from cio2d365.sim.customerio.membership import segments_of
 from cio2d365.sim.customerio.messages import PERSON, message_page
 from cio2d365.sim.customerio.paging import Paging, listed, page
-from cio2d365.sim.customerio.segments import segments_of
 from cio2d365.sim.customerio.shown import attribute_text, person_json, topics_chosen
 from cio2d365.sim.customerio.workspace import Json, Person, Workspace
 

@@ -1,147 +1,84 @@
-"""Segments: who is in one. Rules are the undocumented tree of `conditions` (customerio-api 10)."""
+"""App API: segments, their members and what uses them (customerio-api 10)."""
 
-from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable
 
-from cio2d365.sim.customerio.shown import attribute_text, person_attributes
-from cio2d365.sim.customerio.workspace import Activity, Json, Person, Segment, Workspace
+from cio2d365.sim.customerio.call import Call, Endpoint
+from cio2d365.sim.customerio.errors import ApiError
+from cio2d365.sim.customerio.membership import members
+from cio2d365.sim.customerio.paging import Paging, listed, page
+from cio2d365.sim.customerio.people import people_page
+from cio2d365.sim.customerio.workspace import Json, Segment
 
-Test = Callable[[Person], bool]
-Members = dict[str, None]
-
-
-@dataclass
-class _Evaluation:
-    """Everything that holds for one state of the workspace."""
-
-    workspace: Workspace
-    now: int
-    log: dict[str, list[Activity]] = field(default_factory=dict)
-    members: dict[int, Members] = field(default_factory=dict)
-    running: set[int] = field(default_factory=set)
+MEMBERS = Paging("membership", default=1000, maximum=30_000)
+PATH = "/v1/segments/{segment_id}"
 
 
-def members(workspace: Workspace, segment_id: int) -> Members:
-    """cio_ids of a segment's members, in the order of the people; evaluated once per state of the workspace."""
-    return _members(_evaluation(workspace), segment_id)
+def segment_json(call: Call, segment: Segment) -> Json:
+    """A segment; `conditions` is undocumented and not there for every rule."""
+    shown = {
+        "id": segment.id,
+        "deduplicate_id": f"{segment.id}:{segment.updated_at}",
+        "name": segment.name,
+        "description": segment.description,
+        "state": segment.state,
+        "progress": None,
+        "type": segment.type,
+        "tags": segment.tags,
+        "created_at": segment.created_at,
+        "updated_at": segment.updated_at,
+    }
+    visible = call.settings.segments_with_conditions and segment.shows_conditions
+    return {**shown, "conditions": segment.conditions} if visible and segment.conditions else shown
 
 
-def segments_of(workspace: Workspace, person: Person) -> list[Segment]:
-    """The segments that a person is in."""
-    return [segment for number, segment in workspace.segments.items() if person.cio_id in members(workspace, number)]
-
-
-def _evaluation(workspace: Workspace) -> _Evaluation:
-    state = (workspace.version, workspace.clock.now())
-    cached = workspace.cache.get("segments")
-    if cached is None or cached[0] != state:
-        evaluation = _Evaluation(workspace, state[1], _log(workspace))
-        workspace.cache["segments"] = cached = (state, evaluation)
-    found: _Evaluation = cached[1]
+def _segment(call: Call) -> Segment:
+    found = call.workspace.segments.get(call.path_number("segment_id"))
+    if found is None:
+        raise ApiError(404, "segment not found")
     return found
 
 
-def _log(workspace: Workspace) -> dict[str, list[Activity]]:
-    log: dict[str, list[Activity]] = defaultdict(list)
-    for activity in workspace.activities:
-        if activity.cio_id is not None:
-            log[activity.cio_id].append(activity)
-    return log
+def _all(call: Call) -> Json:
+    return {"segments": listed(call, [segment_json(call, s) for s in call.workspace.segments.values()])}
 
 
-def _members(evaluation: _Evaluation, segment_id: int) -> Members:
-    segment = evaluation.workspace.segments.get(segment_id)
-    if segment is None or segment_id in evaluation.running:
-        return {}
-    if segment.type == "manual":
-        return segment.members
-    if segment_id not in evaluation.members:
-        evaluation.running.add(segment_id)
-        test = _node(evaluation, segment.conditions or {"or": []})
-        people = evaluation.workspace.people
-        evaluation.members[segment_id] = {cio_id: None for cio_id, person in people.items() if test(person)}
-        evaluation.running.discard(segment_id)
-    return evaluation.members[segment_id]
+def _one(call: Call) -> Json:
+    return {"segment": segment_json(call, _segment(call))}
 
 
-def _node(evaluation: _Evaluation, node: Json) -> Test:
-    test = _positive(evaluation, node)
-    return (lambda person: not test(person)) if node.get("inverse") else test
+def _membership(call: Call) -> Json:
+    segment = _segment(call)
+    inside = members(call.workspace, segment.id)
+    rows, following = page(call, [call.workspace.people[cio_id] for cio_id in inside], MEMBERS)
+    return {"segment_id": segment.id, **people_page(call, rows, following)}
 
 
-def _positive(evaluation: _Evaluation, node: Json) -> Test:
-    if "and" in node or "or" in node:
-        tests = [_node(evaluation, part) for part in node.get("and") or node.get("or") or ()]
-        joined = all if "and" in node else any
-        return lambda person: joined(test(person) for test in tests)
-    if "segment" in node:
-        inside = _members(evaluation, node["segment"]["id"])
-        return lambda person: person.cio_id in inside
-    if "event" in node:
-        return _event(evaluation, node)
-    rule = node["attribute"]
-    return lambda person: _holds(evaluation.now, rule, person_attributes(person).get(rule["field"]))
+def _count(call: Call) -> Json:
+    return {"count": len(members(call.workspace, _segment(call).id))}
 
 
-def _event(evaluation: _Evaluation, node: Json) -> Test:
-    event, times = node["event"], int(node.get("times", 1))
-    since = evaluation.now - node["within"] if node.get("within") else 0
-
-    def test(person: Person) -> bool:
-        return sum(_is_event(evaluation, a, event, since) for a in evaluation.log.get(person.cio_id, ())) >= times
-
-    return test
-
-
-def _is_event(evaluation: _Evaluation, activity: Activity, event: Json, since: int) -> bool:
-    if activity.type != event["type"] or activity.timestamp < since:
-        return False
-    if activity.type == "attribute_change":
-        change = activity.data.get(event["name"])
-        return isinstance(change, dict) and _filtered(evaluation, change, event)
-    name = activity.url if activity.type == "page" else activity.name
-    return name == event["name"] and _filtered(evaluation, activity.data, event)
-
-
-def _filtered(evaluation: _Evaluation, data: Json, event: Json) -> bool:
-    rules = (event.get("filters") or {}).get("and", [])
-    return all(_holds(evaluation.now, rule, data.get(rule["field"])) != bool(rule.get("inverse")) for rule in rules)
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return float(attribute_text(value))
-    except ValueError:
-        return None
-
-
-def _holds(now: int, rule: Json, value: Any) -> bool:
-    operator: str = rule["operator"]
-    if operator.startswith("!"):
-        return not _holds(now, {**rule, "operator": operator[1:]}, value)
-    text, wanted = attribute_text(value), attribute_text(rule.get("value"))
-    if operator == "exists":
-        return text != ""
-    if operator == "eq":
-        return value is not None and text.lower() == wanted.lower()
-    if operator == "contains":
-        return wanted.lower() in text.lower()
-    return _compares(now, operator, _number(value), _number(rule.get("value")), _number(rule.get("value2")))
-
-
-def _compares(now: int, operator: str, value: float | None, low: float | None, high: float | None) -> bool:
-    if value is None or low is None:
-        return False
-    if operator in ("bw", "timestamp_bw"):
-        return high is not None and low <= value <= high
-    limits = {
-        "gt": value > low,
-        "lt": value < low,
-        "timestamp_gt": value > now - low,
-        "timestamp_lt": value < now - low,
-        "timestamp_gta": value > low,
-        "timestamp_lta": value < low,
+def _used_by(call: Call) -> Json:
+    number, content = _segment(call).id, call.workspace.content
+    newsletters = _users(content.get("newsletters", ()), number, "recipient_segment_ids")
+    uses = {
+        "segment_id": number,
+        "campaigns": [
+            c["id"] for c in _users(content.get("campaigns", ()), number, "trigger_segment_ids", "filter_segment_ids")
+        ],
+        "sent_newsletters": [n["id"] for n in newsletters if n["sent_at"]],
+        "draft_newsletters": [n["id"] for n in newsletters if not n["sent_at"]],
     }
-    return limits[operator]
+    return {"used_by": uses}
+
+
+def _users(rows: Iterable[Json], number: int, *keys: str) -> list[Json]:
+    return [row for row in rows if any(number in (row.get(key) or ()) for key in keys)]
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/v1/segments", _all),
+    Endpoint("GET", PATH, _one),
+    Endpoint("GET", f"{PATH}/membership", _membership),
+    Endpoint("GET", f"{PATH}/customer_count", _count),
+    Endpoint("GET", f"{PATH}/used_by", _used_by),
+)

@@ -1,10 +1,11 @@
 """The sample workspace, put together, and the empty one."""
 
 from cio2d365.sim.customerio.workspace import Clock, Workspace
-from cio2d365.sim.sample import companies, events, people
+from cio2d365.sim.sample import companies, content, deliveries, events, people, segments
 from cio2d365.sim.sample.draw import DAY, NOW, SEED
 
 WORKSPACE_ID = 144601
+DELIVERY_COUNT = 5_000
 FILES_END_BEFORE_NOW = 12 * DAY
 
 
@@ -18,7 +19,11 @@ def sample_workspace(seed: int = SEED) -> Workspace:
     people.add_people(workspace, seed)
     people.relate_contracts(workspace, seed)
     events.add_events(workspace, seed)
+    segments.add_segments(workspace, seed)
+    content.add_content(workspace)
+    deliveries.add_deliveries(workspace, seed, DELIVERY_COUNT)
     events.add_log(workspace, seed)
+    workspace.cache.clear()
     return workspace
 
 

@@ -1,0 +1,121 @@
+"""Deliveries of newsletters, campaigns, broadcasts and transactional templates, with their metrics."""
+
+import base64
+import random
+from collections.abc import Iterator
+
+from cio2d365.sim.customerio.membership import members
+from cio2d365.sim.customerio.workspace import Delivery, Person, Workspace
+from cio2d365.sim.sample.content import DRAFT, KINDS, sent_at, triggered_at
+from cio2d365.sim.sample.draw import DAY, NOW, growing, stream
+from cio2d365.sim.sample.templates import NEWSLETTERS, TRANSACTIONAL
+
+NEWSLETTER_SHARE, CAMPAIGN_SHARE, BROADCAST_SHARE = 0.5, 0.25, 0.06
+FAILURES = (("bounced", "550 5.1.1 user unknown"), ("dropped", "address is suppressed"), ("failed", "Liquid error"))
+
+
+def add_deliveries(workspace: Workspace, seed: int, count: int) -> None:
+    """`count` deliveries; half of them newsletters, the rest by campaigns, broadcasts and the product."""
+    rng = stream(seed, "deliveries")
+    people = [person for person in workspace.people.values() if person.email]
+    newsletters, campaigns = int(count * NEWSLETTER_SHARE), int(count * CAMPAIGN_SHARE)
+    broadcasts = int(count * BROADCAST_SHARE)
+    workspace.deliveries += _newsletters(workspace, rng, newsletters)
+    workspace.deliveries += (_campaign(rng, people, number) for number in range(campaigns))
+    workspace.deliveries += (_broadcast(rng, people) for _ in range(broadcasts))
+    rest = count - len(workspace.deliveries)
+    workspace.deliveries += (_transactional(rng, people, number) for number in range(rest))
+
+
+def _newsletters(workspace: Workspace, rng: random.Random, count: int) -> Iterator[Delivery]:
+    """The same number for each newsletter, to members of its segment."""
+    by_id = {row["id"]: row for row in workspace.content["newsletters"]}
+    for number in range(count):
+        newsletter = number % len(NEWSLETTERS) + 1
+        inside = list(members(workspace, by_id[newsletter]["recipient_segment_ids"][0]))
+        person = workspace.people[rng.choice(inside)]
+        german = person.attributes.get("language") == "de"
+        moment = sent_at(newsletter) + rng.randrange(1800)
+        content_id = 1000 + 2 * newsletter + german
+        subject = NEWSLETTERS[newsletter - 1].subject
+        yield _delivery(rng, person, moment, subject, newsletter_id=newsletter, content_id=content_id)
+
+
+def _campaign(rng: random.Random, people: list[Person], number: int) -> Delivery:
+    campaign = rng.choice([n for n in range(1, len(KINDS) + 1) if n != DRAFT])
+    step = 10 * rng.randrange(3)
+    person, moment = rng.choice(people), growing(rng, 18, NOW - DAY)
+    kind = "webhook" if number % 25 == 0 else "email"
+    action = 100 * campaign + (90 if kind == "webhook" else step + (person.attributes.get("language") == "de"))
+    subject = None if kind == "webhook" else f"{KINDS[campaign - 1][0]} {step // 10 + 1}"
+    return _delivery(rng, person, moment, subject, kind=kind, campaign_id=campaign, action_id=action)
+
+
+def _broadcast(rng: random.Random, people: list[Person]) -> Delivery:
+    broadcast = rng.randrange(1, 3)
+    moment = triggered_at(broadcast, rng.randrange(1, 4)) + 60 + rng.randrange(900)
+    action = 900 + 10 * broadcast
+    return _delivery(rng, rng.choice(people), moment, "Service notice", broadcast_id=broadcast, action_id=action)
+
+
+def _transactional(rng: random.Random, people: list[Person], number: int) -> Delivery:
+    template = rng.choices(range(1, len(TRANSACTIONAL) + 1), weights=(20, 25, 10, 40, 5))[0]
+    subject = TRANSACTIONAL[template - 1].name
+    moment = growing(rng, 24, NOW - DAY)
+    return _delivery(rng, rng.choice(people), moment, subject, transactional_message_id=template)
+
+
+def _delivery(
+    rng: random.Random, person: Person, moment: int, subject: str | None, kind: str = "email", **source: int
+) -> Delivery:
+    metrics, failure = _metrics(rng, moment, kind)
+    forgotten = rng.random() < 0.004
+    return Delivery(
+        id=base64.urlsafe_b64encode(rng.getrandbits(152).to_bytes(20, "big")).decode(),
+        type=kind,
+        cio_id=None if forgotten and rng.random() < 0.5 else person.cio_id,
+        recipient=person.email if kind == "email" else "https://hooks.sample.example/crm",
+        subject=subject,
+        created=moment,
+        metrics=metrics,
+        failure_message=failure,
+        forgotten=forgotten,
+        draft="drafted" in metrics,
+        **source,  # type: ignore[arg-type]
+    )
+
+
+def _metrics(rng: random.Random, moment: int, kind: str) -> tuple[dict[str, int], str | None]:
+    fate = rng.random()
+    if fate < 0.01:
+        return {"drafted": moment}, None
+    if fate < 0.05:
+        name, text = rng.choices(FAILURES, weights=(6, 2, 2))[0]
+        return ({"sent": moment + 1, name: moment + 9} if name == "bounced" else {name: moment + 1}), text
+    metrics = {"sent": moment + 1 + rng.randrange(4)}
+    if kind == "webhook":
+        return metrics, None
+    if rng.random() < 0.02:
+        metrics["attempted"] = moment + 1
+    metrics["delivered"] = metrics["sent"] + rng.randrange(1, 300)
+    metrics.update(_reactions(rng, metrics["delivered"]))
+    return {name: min(value, NOW - 1) for name, value in metrics.items()}, None
+
+
+def _reactions(rng: random.Random, delivered: int) -> Iterator[tuple[str, int]]:
+    if rng.random() < 0.03:
+        yield "secondary:delivered", delivered + 1
+    if rng.random() > 0.42:
+        return
+    opened = delivered + rng.randrange(60, 5 * DAY)
+    yield "opened", opened
+    yield "human_opened", rng.randrange(1, 4)
+    if rng.random() < 0.25:
+        yield "clicked", opened + rng.randrange(5, 600)
+        yield "human_clicked", 1
+        if rng.random() < 0.2:
+            yield "converted", opened + 3600
+    if rng.random() < 0.02:
+        yield "unsubscribed", opened + 20
+    if rng.random() < 0.004:
+        yield "spammed", opened + 30
