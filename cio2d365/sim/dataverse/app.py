@@ -1,0 +1,135 @@
+"""The ASGI application: API, token endpoint, control API."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote
+
+from anyio import to_thread
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from .auth import TokenError
+from .context import API_ROOT, Answer
+from .control import control_routes
+from .errors import ServiceError
+from .service import Service, decorate, error_answer
+
+_METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE"]
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def create_app(
+    *, state_dir: Path | None, tenant_id: str, client_id: str, client_secret: str, seed: int = 0
+) -> Starlette:
+    """The Dataverse simulator as an ASGI application.
+
+    With `state_dir` everything lives in one SQLite file there and survives a restart; without it in memory.
+    `seed` makes ids of a fresh organisation repeatable (0 = random).
+    """
+    service = Service(state_dir, tenant_id, client_id, client_secret, seed)
+    app = Starlette(routes=_routes(service))
+    app.state.service = service
+    return app
+
+
+def _routes(service: Service) -> list[BaseRoute]:
+    return [
+        Route(API_ROOT + "{rest:path}", _api(service), methods=_METHODS),
+        Route(API_ROOT.rstrip("/"), _api(service), methods=_METHODS),
+        *control_routes(service),
+        Route("/{tenant}/oauth2/v2.0/token", _token(service), methods=["POST"]),
+        Route("/{tenant}/oauth2/token", _token(service), methods=["POST"]),
+        Route("/{tenant}/oauth2/v2.0/devicecode", _device(service), methods=["POST"]),
+        Route("/{tenant}/v2.0/.well-known/openid-configuration", _openid(service)),
+        Route("/common/discovery/instance", _discovery),
+    ]
+
+
+def origin_of(request: Request) -> str:
+    """Scheme, host and port under which the client reached us."""
+    return f"{request.url.scheme}://{request.headers.get('host', request.url.netloc)}"
+
+
+def _relative_path(request: Request) -> str:
+    raw: bytes = request.scope.get("raw_path") or request.url.path.encode()
+    return unquote(raw.decode("latin-1").partition("?")[0])[len(API_ROOT) :]
+
+
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, dict(answer.headers))
+
+
+def _api(service: Service) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        path, query = _relative_path(request), request.scope["query_string"].decode("latin-1")
+        entry = service.arrive(request.method, path + ("?" + query if query else ""))
+        body = await request.body()
+        try:
+            context = service.context(request.method, path, query, dict(request.headers), body, origin_of(request))
+        except ServiceError as error:
+            entry.status, entry.code = error.status, error.code
+            return _response(decorate(error_answer(error)))
+        entry.identity = context.caller
+        answer = await to_thread.run_sync(service.execute, context, entry)
+        entry.status = answer.status
+        return _response(answer)
+
+    return endpoint
+
+
+def _token(service: Service) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        entry = service.arrive("POST", request.url.path)
+        form = dict(parse_qsl((await request.body()).decode()))
+        try:
+            answer = service.authority.token(request.path_params["tenant"], form, origin_of(request))
+        except TokenError as error:
+            entry.status, entry.code = error.status, str(error.body["error"])
+            return JSONResponse(error.body, error.status)
+        entry.status = 200
+        return JSONResponse(answer)
+
+    return endpoint
+
+
+def _device(service: Service) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        rows = service.org.store.query("SELECT systemuserid FROM systemuser WHERE firstname = 'Ada'")
+        return JSONResponse(service.authority.start_device(rows[0][0]))
+
+    return endpoint
+
+
+def _openid(service: Service) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        base = f"{origin_of(request)}/{request.path_params['tenant']}"
+        return JSONResponse(
+            {
+                "issuer": f"{base}/v2.0",
+                "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
+                "token_endpoint": f"{base}/oauth2/v2.0/token",
+                "device_authorization_endpoint": f"{base}/oauth2/v2.0/devicecode",
+                "jwks_uri": f"{base}/discovery/v2.0/keys",
+                "token_endpoint_auth_methods_supported": ["client_secret_post"],
+                "response_types_supported": ["code"],
+                "subject_types_supported": ["pairwise"],
+                "id_token_signing_alg_values_supported": ["RS256"],
+            }
+        )
+
+    return endpoint
+
+
+async def _discovery(request: Request) -> Response:
+    host = request.headers.get("host", "")
+    return JSONResponse(
+        {
+            "tenant_discovery_endpoint": f"{origin_of(request)}/common/v2.0/.well-known/openid-configuration",
+            "api-version": "1.1",
+            "metadata": [{"preferred_network": host, "preferred_cache": host, "aliases": [host]}],
+        }
+    )

@@ -1,0 +1,87 @@
+"""One request as the handlers see it, and the answer they give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+
+from .organization import Organization
+
+API_ROOT = "/api/data/v9.2/"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status, headers and body of an answer."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+    """An OData JSON answer."""
+    kind = {"Content-Type": "application/json; odata.metadata=minimal; odata.streaming=true"}
+    return Answer(status, orjson.dumps(value), {**kind, **(headers or {})})
+
+
+@dataclass
+class Context:
+    """A request under way: `path` is decoded and relative to the API root, header names are lower case."""
+
+    org: Organization
+    method: str
+    path: str
+    raw_query: str
+    headers: Mapping[str, str]
+    body: bytes
+    origin: str
+    caller: str
+    real_caller: str
+    known_rows: set[tuple[str, str]] = field(default_factory=set)
+    owners: dict[str, str | None] = field(default_factory=dict)
+    rows_touched: int = 0
+
+    @property
+    def root(self) -> str:
+        """Absolute URL of the API root, with the slash."""
+        return self.origin + API_ROOT
+
+    @cached_property
+    def now(self) -> str:
+        """The moment of the request, the same for every row it writes."""
+        return self.org.clock.now_text()
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        """Query options; a plus is a space, as for every HTTP form."""
+        return dict(parse_qsl(self.raw_query, keep_blank_values=True))
+
+    @cached_property
+    def aliases(self) -> dict[str, str]:
+        """Parameter aliases (`@p1=…`) of the query string."""
+        return {key: value for key, value in self.query.items() if key.startswith("@")}
+
+    @cached_property
+    def preferences(self) -> dict[str, str]:
+        """The `Prefer` header as name → value."""
+        found: dict[str, str] = {}
+        for part in self.headers.get("prefer", "").split(","):
+            name, _, value = part.strip().partition("=")
+            found[name.lower()] = value.strip('"')
+        return found
+
+    @property
+    def annotations(self) -> bool:
+        """Whether formatted values and lookup names are wanted."""
+        return "odata.include-annotations" in self.preferences
+
+    @property
+    def representation(self) -> bool:
+        """Whether a write shall answer with the row."""
+        return self.preferences.get("return") == "representation"

@@ -1,0 +1,163 @@
+"""One organisation: its store, its schema, its clock and its switches."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .catalogue import standard_schema
+from .clock import Clock
+from .schema import (
+    Choice,
+    Relationship,
+    Schema,
+    Table,
+    dump,
+    load_choice,
+    load_relationship,
+    load_table,
+)
+from .seeds import organization_rows
+from .store import Store, quoted
+
+if TYPE_CHECKING:
+    from .writer import Writer
+
+
+@dataclass
+class Switches:
+    """What a test may turn; the defaults are a healthy organisation (see `control`)."""
+
+    key_path: tuple[str, ...] = ("Pending", "InProgress", "Active")
+    key_seconds: float = 1.0
+    metadata_lag_requests: int = 0
+    metadata_lag_seconds: float = 0.0
+    recycle_bin: bool = False
+    organization_type: str = "CustomerTest"
+    dop_hint: int = 4
+    max_tables: int = 10_000
+    max_columns: int = 1_000
+    revoked: set[tuple[str, str]] = field(default_factory=set)
+
+
+@dataclass
+class KeyProgress:
+    """How far the index job of a key is."""
+
+    polls: int
+    since: float
+
+
+class Organization:
+    """Everything a request can touch. The store's lock guards all of it."""
+
+    def __init__(self, state_dir: Path | None, tenant_id: str, client_id: str, seed: int) -> None:
+        self.random = random.Random(seed or None)
+        self.clock = Clock()
+        self.switches = Switches()
+        self.tenant_id = tenant_id
+        self.client_id = client_id
+        self.key_jobs: dict[tuple[str, str], KeyProgress] = {}
+        self.defined_at: dict[tuple[str, str], tuple[float, int]] = {}
+        self.requests_seen = 0
+        self.writers: dict[str, Writer] = {}
+        self.state_file = state_dir / "dataverse.sqlite" if state_dir else None
+        if state_dir:
+            state_dir.mkdir(parents=True, exist_ok=True)
+        self._open()
+
+    def _open(self) -> None:
+        self.store = Store(self.state_file)
+        with self.store.lock:
+            if self.store.get_meta("organization_id") is None:
+                self._found()
+            self.schema = self._load_schema()
+        self.id = self.store.get_meta("organization_id") or ""
+        self.business_unit = self.store.get_meta("business_unit") or ""
+        self.app_user = self.store.get_meta("app_user") or ""
+
+    def _found(self) -> None:
+        with self.store.transaction():
+            self.schema = standard_schema()
+            for table in self.schema.tables.values():
+                self.save_table(table)
+                self.store.create_table(table)
+            for relationship in self.schema.relationships.values():
+                self.store.save_definition("relationship", relationship.schema_name, dump(relationship))
+                self._index_cascade(relationship)
+            self._seed_rows()
+
+    def _index_cascade(self, relationship: Relationship) -> None:
+        if relationship.on_delete != "NoCascade":
+            self.store.index_lookup(relationship.child, relationship.column)
+
+    def _seed_rows(self) -> None:
+        seeds = organization_rows(self)
+        for name, value in seeds.meta.items():
+            self.store.set_meta(name, value)
+        for table, row in seeds.rows:
+            names = ", ".join(quoted(name) for name in row)
+            marks = ", ".join("?" for _ in row)
+            self.store.execute(f"INSERT INTO {quoted(table)} ({names}) VALUES ({marks})", list(row.values()))
+        self.store.committed.clear()
+
+    def _load_schema(self) -> Schema:
+        return Schema(
+            [load_table(data) for data in self.store.definitions("table")],
+            [load_relationship(data) for data in self.store.definitions("relationship")],
+            [load_choice(data) for data in self.store.definitions("choice")],
+        )
+
+    def reset(self) -> None:
+        """A new organisation with a new id in the same place."""
+        self.store.close()
+        if self.state_file:
+            for suffix in ("", "-wal", "-shm"):
+                self.state_file.with_name(self.state_file.name + suffix).unlink(missing_ok=True)
+        self.switches = Switches()
+        self.key_jobs.clear()
+        self.defined_at.clear()
+        self.writers.clear()
+        self._open()
+
+    def new_id(self) -> str:
+        """A random row id; repeats with the seed."""
+        return str(uuid.UUID(int=self.random.getrandbits(128), version=4))
+
+    def note_defined(self, table: str, column: str = "") -> None:
+        """Remember when a component was defined, for the lag of the metadata cache."""
+        self.defined_at[table, column] = (self.clock.elapsed(), self.requests_seen)
+
+    def save_table(self, table: Table) -> None:
+        """Register and persist a table definition."""
+        self.schema.put_table(table)
+        self.store.save_definition("table", table.name, dump(table))
+
+    def forget_table(self, table: Table) -> None:
+        """Drop a table definition with its relationships."""
+        for relationship in list(self.schema.relationships.values()):
+            if table.name in (relationship.parent, relationship.child):
+                self.store.forget_definition("relationship", relationship.schema_name)
+        self.schema.drop_table(table.name)
+        self.store.forget_definition("table", table.name)
+
+    def save_relationship(self, relationship: Relationship) -> None:
+        """Register and persist a relationship."""
+        self.schema.put_relationship(relationship)
+        self.store.save_definition("relationship", relationship.schema_name, dump(relationship))
+
+    def forget_relationship(self, relationship: Relationship) -> None:
+        """Drop a relationship definition."""
+        self.schema.drop_relationship(relationship.schema_name)
+        self.store.forget_definition("relationship", relationship.schema_name)
+
+    def save_choice(self, choice: Choice) -> None:
+        """Register and persist a global choice."""
+        self.schema.put_choice(choice)
+        self.store.save_definition("choice", choice.name, dump(choice))
+        for table in self.schema.tables.values():
+            if any(column.global_choice == choice.name for column in table.columns.values()):
+                self.store.save_definition("table", table.name, dump(table))

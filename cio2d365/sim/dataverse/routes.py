@@ -1,0 +1,266 @@
+"""From method and path to the handler; `handle` is the whole Web API as a function."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from . import bulk
+from .actions import ACTIONS, FUNCTIONS, add_member, remove_member
+from .address import (
+    RowAddress,
+    Segment,
+    find_row,
+    find_set,
+    missing,
+    parse_reference,
+    read_address,
+    require_row,
+    split_path,
+)
+from .context import Answer, Context, json_answer
+from .errors import ServiceError, malformed, payload_error, unknown_property, unknown_segment
+from .keys import finish_due_keys
+from .metadata_read import read_choices, read_relationships, read_tables
+from .metadata_write import write_definition
+from .query import children, fetch_one, read_collection, read_count, read_one
+from .relations import delete_relationship, post_relationship
+from .rows import create_row, delete_row, read_stored, update_row
+from .schema import Column, Table
+
+DEFINITIONS = frozenset({"EntityDefinitions", "GlobalOptionSetDefinitions", "RelationshipDefinitions"})
+
+
+def handle(context: Context) -> Answer:
+    """Carry out one request. Raises ServiceError for every answer that is not a success."""
+    finish_due_keys(context.org)
+    segments = split_path(context.path)
+    if not segments:
+        return _service_document(context)
+    head = segments[0]
+    if head.name in DEFINITIONS:
+        return _definitions(context, segments)
+    if head.bare_name in FUNCTIONS and context.method == "GET":
+        return FUNCTIONS[head.bare_name](context, head)
+    if head.bare_name in ACTIONS and context.method == "POST":
+        return ACTIONS[head.bare_name](context, _object(context))
+    table = find_set(context, head.name)
+    return _on_set(context, table, segments[1:]) if head.inside is None else _on_row(context, table, segments)
+
+
+def read_json(context: Context) -> Any:
+    """The body as JSON. NaN and broken text are refused; lone surrogates pass to the character check."""
+    try:
+        return orjson.loads(context.body)
+    except orjson.JSONDecodeError:
+        return _read_leniently(context)
+
+
+def _read_leniently(context: Context) -> Any:
+    def refuse(name: str) -> Any:
+        raise ValueError(f"{name} is not JSON")
+
+    try:
+        return json.loads(context.body, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise payload_error(context.path.partition("(")[0], f"The JSON of the body cannot be read: {error}") from None
+
+
+def _object(context: Context) -> Mapping[str, Any]:
+    if not context.body:
+        return {}
+    body = read_json(context)
+    if not isinstance(body, Mapping):
+        raise malformed("The body must be an object.")
+    return body
+
+
+def _service_document(context: Context) -> Answer:
+    sets = sorted(table.set_name for table in context.org.schema.tables.values())
+    value = [{"name": name, "kind": "EntitySet", "url": name} for name in sets]
+    return json_answer({"@odata.context": f"{context.root}$metadata", "value": value})
+
+
+def _definitions(context: Context, segments: list[Segment]) -> Answer:
+    head = segments[0]
+    if context.method == "GET":
+        if head.name == "EntityDefinitions":
+            return read_tables(context, segments)
+        reader = read_relationships if head.name == "RelationshipDefinitions" else read_choices
+        return reader(context, segments)
+    if head.name == "RelationshipDefinitions":
+        if context.method == "POST" and head.inside is None:
+            return post_relationship(context, read_json(context))
+        if context.method == "DELETE":
+            return delete_relationship(context, head.inside)
+    return write_definition(context, segments, read_json(context) if context.body else None)
+
+
+def _on_set(context: Context, table: Table, rest: list[Segment]) -> Answer:
+    if rest and rest[0].bare_name in bulk.MESSAGES and context.method == "POST":
+        return bulk.run(context, table, rest[0].bare_name, read_json(context))
+    if rest and rest[0].name == "$count" and context.method == "GET":
+        return read_count(context, table)
+    if rest:
+        raise unknown_segment(rest[0].name)
+    if context.method == "GET":
+        return read_collection(context, table)
+    if context.method == "POST":
+        return _post_row(context, table)
+    raise _wrong_method(context)
+
+
+def _wrong_method(context: Context) -> ServiceError:
+    return ServiceError(405, "0x80060888", f"The HTTP method {context.method} is not supported for this resource.")
+
+
+def _post_row(context: Context, table: Table) -> Answer:
+    row_id = create_row(context, table, read_json(context))
+    return _written(context, table, row_id, created=True)
+
+
+def _written(context: Context, table: Table, row_id: str, created: bool) -> Answer:
+    address = f"{context.root}{table.set_name}({row_id})"
+    if not context.representation:
+        return Answer(
+            204, headers={"OData-EntityId": address, "Location": address} if created else {"OData-EntityId": address}
+        )
+    row = fetch_one(context, table, row_id, context.query) or {}
+    name = f"{context.root}$metadata#{table.set_name}/$entity"
+    headers = {"OData-EntityId": address, "Preference-Applied": "return=representation", "ETag": row["@odata.etag"]}
+    return json_answer({"@odata.context": name, **row}, 201 if created else 200, headers)
+
+
+def _on_row(context: Context, table: Table, segments: list[Segment]) -> Answer:
+    address = read_address(context, table, segments[0].inside or "")
+    rest = segments[1:]
+    if rest:
+        return _on_part(context, address, rest)
+    if context.method == "GET":
+        return read_one(context, address)
+    if context.method == "PATCH":
+        return _patch_row(context, address)
+    if context.method == "DELETE":
+        return _delete_row(context, address)
+    raise _wrong_method(context)
+
+
+def _patch_row(context: Context, address: RowAddress) -> Answer:
+    """Plain PATCH is an upsert; If-Match and If-None-Match narrow it (dataverse-api 3)."""
+    payload = read_json(context)
+    with context.org.store.transaction():
+        found = find_row(context, address)
+        if found is not None:
+            _check_version(context, address.table, found)
+            update_row(context, address.table, found, payload, address.key_values or ())
+            return _written(context, address.table, found, created=False)
+        if "if-match" in context.headers:
+            raise missing(address)
+        row_id = create_row(context, address.table, payload, address.row_id, **(address.key_values or {}))
+        return _written(context, address.table, row_id, created=True)
+
+
+def _check_version(context: Context, table: Table, row_id: str) -> None:
+    if context.headers.get("if-none-match") == "*":
+        raise ServiceError(412, "0x80060892", "A record with matching key values already exists.")
+    wanted = context.headers.get("if-match", "*")
+    if wanted != "*" and wanted != f'W/"{read_stored(context, table, row_id)["versionnumber"]}"':
+        raise ServiceError(
+            412,
+            "0x80060882",
+            "The version of the existing record doesn't match the RowVersion property provided.",
+        )
+
+
+def _delete_row(context: Context, address: RowAddress) -> Answer:
+    with context.org.store.transaction():
+        row_id = require_row(context, address)
+        _check_version(context, address.table, row_id)
+        delete_row(context, address.table, row_id)
+    return Answer(204)
+
+
+def _on_part(context: Context, address: RowAddress, rest: list[Segment]) -> Answer:
+    name = rest[0].bare_name
+    if context.method == "POST" and name in ("AddMemberList", "RemoveMemberList"):
+        return _member(context, address, name)
+    if len(rest) == 2 and rest[1].name == "$ref":
+        return _reference(context, address, rest[0].name)
+    column = address.table.columns.get(name)
+    if column is not None and column.stored and not column.is_lookup:
+        return _on_property(context, address, column, rest)
+    if context.method == "GET":
+        return _navigate(context, address, name)
+    raise unknown_segment(rest[0].name)
+
+
+def _member(context: Context, address: RowAddress, name: str) -> Answer:
+    list_id, body = require_row(context, address), _object(context)
+    if name == "RemoveMemberList":
+        remove_member(context, list_id, str(body.get("EntityId")))
+        return Answer(204)
+    member = add_member(context, list_id, None, str(body.get("EntityId")))
+    return json_answer(
+        {"@odata.context": f"{context.root}$metadata#Microsoft.Dynamics.CRM.AddMemberListResponse", "Id": member}
+    )
+
+
+def _on_property(context: Context, address: RowAddress, column: Column, rest: list[Segment]) -> Answer:
+    row_id = require_row(context, address)
+    if context.method == "PUT":
+        value = _object(context).get("value")
+        update_row(context, address.table, row_id, {column.name: value})
+        return Answer(204)
+    if context.method == "DELETE":
+        update_row(context, address.table, row_id, {column.name: None})
+        return Answer(204)
+    row = fetch_one(context, address.table, row_id, {"$select": column.name}) or {}
+    value = row[column.name]
+    if value is None:
+        return Answer(204)
+    if rest[-1].name == "$value":
+        return Answer(200, str(value).encode(), {"Content-Type": "text/plain"})
+    name = f"{context.root}$metadata#{address.table.set_name}({row_id})/{column.name}"
+    return json_answer({"@odata.context": name, "value": value})
+
+
+def _navigate(context: Context, address: RowAddress, name: str) -> Answer:
+    """Follow a navigation property from a row: a single row, or the collection of the many side."""
+    schema, row_id = context.org.schema, require_row(context, address)
+    for column in address.table.columns.values():
+        for target, navigation in column.navigation.items():
+            if navigation == name and target in schema.tables:
+                value = read_stored(context, address.table, row_id).get(column.name)
+                return read_one(context, RowAddress(schema.tables[target], value)) if value else Answer(204)
+    relation = next((r for r in schema.children_of(address.table.name) if r.parent_navigation == name), None)
+    if relation is None:
+        raise unknown_segment(name)
+    rows = children(context, relation, row_id, context.query)
+    set_name = schema.tables[relation.child].set_name
+    return json_answer({"@odata.context": f"{context.root}$metadata#{set_name}", "value": rows})
+
+
+def _reference(context: Context, address: RowAddress, navigation: str) -> Answer:
+    """`…/nav/$ref`: set or clear a lookup."""
+    row_id = require_row(context, address)
+    if context.method == "DELETE":
+        update_row(context, address.table, row_id, {f"{navigation}@odata.bind": None})
+        return Answer(204)
+    if context.method not in ("PUT", "POST"):
+        raise _wrong_method(context)
+    target = str(_object(context).get("@odata.id", ""))
+    relation = next(
+        (r for r in context.org.schema.children_of(address.table.name) if r.parent_navigation == navigation), None
+    )
+    if relation is None:
+        update_row(context, address.table, row_id, {f"{navigation}@odata.bind": target})
+        return Answer(204)
+    child = parse_reference(context, target)
+    bind = {f"{relation.child_navigation}@odata.bind": f"/{address.table.set_name}({row_id})"}
+    if child.table.name != relation.child:
+        raise unknown_property(navigation, child.table.name)
+    update_row(context, child.table, require_row(context, child), bind)
+    return Answer(204)
