@@ -85,7 +85,8 @@ def publish(tables: list[str]) -> Request:
 
 def _schema_post(path: str, body: Body, solution: str) -> Request:
     request = post(path, body)
-    return Request("POST", f"{API}/{path}", request.body, {**JSON, "MSCRM.SolutionUniqueName": solution}, False)
+    header = {"MSCRM.SolutionUniqueName": solution} if solution else {}
+    return Request("POST", f"{API}/{path}", request.body, {**JSON, **header}, repeatable=False)
 
 
 def _relation(table: str, lookup: str, target: str) -> Body:

@@ -117,11 +117,13 @@ def _lookups(client: Dataverse, path: str, basic: list[Row], fresh: bool) -> lis
     for row in _list(client, f"{path}/ManyToOneRelationships", select, fresh=fresh):
         pair = (row["ReferencedEntity"], row["ReferencingEntityNavigationPropertyName"])
         targets[row["ReferencingAttribute"]].append(pair)
-    return [
-        Lookup(r["LogicalName"], tuple(sorted(targets[r["LogicalName"]])), _label(r.get("DisplayName")), bool(r.get("IsCustomAttribute")))
-        for r in basic
-        if _type(r) in LOOKUPS and targets[r["LogicalName"]]
-    ]  # fmt: skip
+    found = [row for row in basic if _type(row) in LOOKUPS and targets[row["LogicalName"]]]
+    return [_lookup(row, targets[row["LogicalName"]]) for row in found]
+
+
+def _lookup(row: Row, targets: list[tuple[str, str]]) -> Lookup:
+    custom = bool(row.get("IsCustomAttribute"))
+    return Lookup(row["LogicalName"], tuple(sorted(targets)), _label(row.get("DisplayName")), custom)
 
 
 def _keys(client: Dataverse, path: str, fresh: bool) -> list[Key]:

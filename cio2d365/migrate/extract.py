@@ -202,7 +202,7 @@ def _object_type(row: Row) -> Row:
 
 def _api_objects(read: _Read, api: AppApi, objects: list[tuple[str, Row]], progress: Progress) -> None:
     answers = (api.object_attributes(type_id, str(o["object_id"])) for type_id, o in objects)
-    rows = []
+    rows: list[Row] = []
     for (type_id, listed), answer in zip(objects, answers, strict=True):
         progress(len(rows) + 1, len(objects), "objects")
         if answer is not None:
@@ -273,8 +273,8 @@ def _from_files(read: _Read, source: Source, calls: cdp.Calls, migration: Migrat
     else:
         people = cdp.people(identify)
         read.add("people", people, merged=len(identify) - len(people))
-    rejected = [row for row in calls.rejected if row["object"] != "events"]
-    read.rows["rejected"] += rejected
+    for name in ("people", "relationships"):
+        read.add(name, [], (row for row in calls.rejected if row["object"] == name))
     objects, relations = cdp.objects(group, migration.settings.files.company_object_type)
     read.add("objects", objects)
     read.add("relationships", relations)
@@ -323,7 +323,7 @@ def _api_event(row: Row) -> Row:
 
 
 def _known_before(migration: Migration) -> list[Row]:
-    """Activities of the last snapshot: the API forgets them after 30 days, a project does not (`customerio-api 7.2`)."""
+    """Activities of the last snapshot: the API forgets after 30 days, a project does not (`customerio-api 7.2`)."""
     try:
         events = migration.snapshot().frame("events")
     except InputError:
@@ -349,7 +349,7 @@ def _frames(read: _Read) -> dict[str, pl.DataFrame]:
 
 
 def _one_per_key(read: _Read, name: str, key: str) -> pl.DataFrame:
-    """One row per source key: of two rows with the same key the later one in file order wins, and the other is counted."""
+    """One row per source key: of two rows with one key the later in file order wins, the other is counted."""
     frame = raw.frame(name, read.rows[name])
     unique = frame.unique(key, keep="last", maintain_order=True).sort(key)
     lost, tally = frame.height - unique.height, read.tally(name)

@@ -1,0 +1,317 @@
+"""What was meant and what became of it: one SQLite file per environment (L2, L13).
+
+Intent is written before a request is sent and the outcome after the target has confirmed it; a crash between the two
+leaves rows `intended`, which the next run resolves by reading the target. A ledger belongs to one organisation,
+environment and migration, and has one holder at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import orjson
+import polars as pl
+import psutil
+
+from cio2d365.errors import GateError, Refused
+from cio2d365.outcomes import Outcome, RowOutcome
+
+Action = Literal["create", "update"]
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS binding (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS holder (
+    one INTEGER PRIMARY KEY CHECK (one = 1), host TEXT, pid INTEGER, born REAL, since TEXT);
+CREATE TABLE IF NOT EXISTS runs (
+    run_id TEXT PRIMARY KEY, number INTEGER UNIQUE, plan TEXT, started TEXT, ended TEXT, state TEXT);
+CREATE TABLE IF NOT EXISTS chunks (
+    run_id TEXT, tbl TEXT, n INTEGER, staged INTEGER, created INTEGER DEFAULT 0, updated INTEGER DEFAULT 0,
+    unchanged INTEGER DEFAULT 0, quarantined INTEGER DEFAULT 0, state TEXT, PRIMARY KEY (run_id, tbl, n));
+CREATE TABLE IF NOT EXISTS rows (
+    tbl TEXT, row_id TEXT, source_key TEXT, hash TEXT, action TEXT, state TEXT, run_id TEXT, created_by TEXT,
+    code INTEGER, message TEXT, PRIMARY KEY (tbl, row_id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS preimages (
+    tbl TEXT, row_id TEXT, run_id TEXT, document BLOB, PRIMARY KEY (tbl, row_id, run_id)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS rows_created_by ON rows (created_by, tbl);
+"""
+
+
+@dataclass(frozen=True)
+class Binding:
+    """The one place that a ledger belongs to."""
+
+    migration_id: str
+    environment: str
+    organization_id: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the ledger knows of a row: the content it was last confirmed or meant with, and its run's number."""
+
+    hash: str
+    state: str
+    action: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Intent:
+    """A row that is about to be sent."""
+
+    row_id: str
+    source_key: str
+    hash: str
+    action: Action
+
+
+class Ledger:
+    """An open ledger; close it, or use it as a context manager, to let another process have it."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._db = connection
+        self.path = path
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up the holder's place."""
+        with self._db:
+            self._db.execute("DELETE FROM holder WHERE pid = ? AND host = ?", (os.getpid(), socket.gethostname()))
+        self._db.close()
+
+    # --- runs ---------------------------------------------------------------------------------------------------------
+
+    def begin_run(self, run_id: str, plan: str, at: str) -> int:
+        """Open a run, or continue it; its number tags the rows it creates (`importsequencenumber`)."""
+        with self._db:
+            self._db.execute(
+                "INSERT INTO runs SELECT ?, coalesce(max(number), 0) + 1, ?, ?, NULL, 'running' FROM runs WHERE true "
+                "ON CONFLICT (run_id) DO UPDATE SET state = 'running', plan = excluded.plan",
+                (run_id, plan, at),
+            )
+        return int(self._one("SELECT number FROM runs WHERE run_id = ?", run_id))
+
+    def end_run(self, run_id: str, state: str, at: str) -> None:
+        """Close a run as `done`, `stopped` or `rolled back`."""
+        with self._db:
+            self._db.execute("UPDATE runs SET state = ?, ended = ? WHERE run_id = ?", (state, at, run_id))
+
+    def runs(self) -> pl.DataFrame:
+        """All runs: run_id, number, plan, started, ended, state, created, updated, unchanged, quarantined."""
+        return self._frame(
+            "SELECT r.run_id, number, plan, started, ended, r.state, coalesce(sum(created), 0) AS created, "
+            "coalesce(sum(updated), 0) AS updated, coalesce(sum(unchanged), 0) AS unchanged, "
+            "coalesce(sum(quarantined), 0) AS quarantined "
+            "FROM runs r LEFT JOIN chunks c ON c.run_id = r.run_id GROUP BY r.run_id ORDER BY number"
+        )
+
+    def has_run(self, run_id: str) -> bool:
+        """True for a run that this ledger knows."""
+        return bool(self._one("SELECT count(*) FROM runs WHERE run_id = ?", run_id))
+
+    # --- rows ---------------------------------------------------------------------------------------------------------
+
+    def known(self, table: str, ids: Sequence[str]) -> dict[str, Known]:
+        """What is known of some rows."""
+        marks = orjson.dumps(list(ids)).decode()
+        sql = (
+            "SELECT row_id, hash, state, action FROM rows WHERE tbl = ? AND row_id IN (SELECT value FROM json_each(?))"
+        )
+        return {row_id: Known(*rest) for row_id, *rest in self._db.execute(sql, (table, marks))}
+
+    def open_chunk(self, run_id: str, table: str, n: int, staged: int, intents: Iterable[Intent]) -> None:
+        """Record what a chunk is about to send, before it is sent (L2)."""
+        rows = [(table, i.row_id, i.source_key, i.hash, i.action, run_id) for i in intents]
+        with self._db:
+            self._db.execute(
+                "INSERT OR REPLACE INTO chunks (run_id, tbl, n, staged, state) VALUES (?, ?, ?, ?, 'intended')",
+                (run_id, table, n, staged),
+            )
+            self._db.executemany(
+                "INSERT INTO rows (tbl, row_id, source_key, hash, action, state, run_id) "
+                "VALUES (?, ?, ?, ?, ?, 'intended', ?) "
+                "ON CONFLICT (tbl, row_id) DO UPDATE SET source_key = excluded.source_key, hash = excluded.hash, "
+                "action = excluded.action, state = 'intended', run_id = excluded.run_id, code = NULL, message = NULL",
+                rows,
+            )
+
+    def conclude(self, run_id: str, table: str, outcomes: Iterable[RowOutcome]) -> None:
+        """Record what the target has confirmed."""
+        states = {Outcome.CREATED: "done", Outcome.UPDATED: "done", Outcome.QUARANTINED: "quarantined"}
+        rows = [
+            (states[o.outcome], o.refusal.code if o.refusal else None, o.refusal.text if o.refusal else None,
+             run_id if o.outcome is Outcome.CREATED else None, table, o.row_id)
+            for o in outcomes
+        ]  # fmt: skip
+        sql = (
+            "UPDATE rows SET state = ?, code = ?, message = ?, created_by = coalesce(?, created_by) "
+            "WHERE tbl = ? AND row_id = ?"
+        )
+        with self._db:
+            self._db.executemany(sql, rows)
+
+    def close_chunk(self, run_id: str, table: str, n: int, counts: dict[str, int]) -> None:
+        """Record the sums of a chunk: created, updated, unchanged, quarantined."""
+        values = [counts.get(k, 0) for k in ("created", "updated", "unchanged", "quarantined")]
+        with self._db:
+            self._db.execute(
+                "UPDATE chunks SET created = ?, updated = ?, unchanged = ?, quarantined = ?, state = 'done' "
+                "WHERE run_id = ? AND tbl = ? AND n = ?",
+                (*values, run_id, table, n),
+            )
+
+    def keep_preimages(self, run_id: str, table: str, rows: Iterable[tuple[str, dict[str, object]]]) -> None:
+        """Keep how rows looked before this run changed them; the first picture of a run stays."""
+        with self._db:
+            self._db.executemany(
+                "INSERT OR IGNORE INTO preimages VALUES (?, ?, ?, ?)",
+                [(table, row_id, run_id, orjson.dumps(document)) for row_id, document in rows],
+            )
+
+    def forget(self, table: str, row_ids: Iterable[str]) -> None:
+        """Rows that a rollback deleted: a later run may create them again."""
+        with self._db:
+            self._db.executemany("DELETE FROM rows WHERE tbl = ? AND row_id = ?", [(table, i) for i in row_ids])
+
+    def restored(self, run_id: str, table: str, row_ids: Iterable[str]) -> None:
+        """Rows that a rollback gave their old values back: their content is not ours any more."""
+        pairs = [(table, i) for i in row_ids]
+        with self._db:
+            self._db.executemany("UPDATE rows SET hash = '' WHERE tbl = ? AND row_id = ?", pairs)
+            self._db.executemany(
+                "DELETE FROM preimages WHERE tbl = ? AND row_id = ? AND run_id = ?", [(*p, run_id) for p in pairs]
+            )
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def balance(self, run_id: str) -> pl.DataFrame:
+        """Per table of a run: staged, created, updated, unchanged, quarantined, chunks that are not done."""
+        return self._frame(
+            "SELECT tbl AS 'table', sum(staged) AS staged, sum(created) AS created, sum(updated) AS updated, "
+            "sum(unchanged) AS unchanged, sum(quarantined) AS quarantined, sum(state <> 'done') AS open "
+            "FROM chunks WHERE run_id = ? GROUP BY tbl ORDER BY min(rowid)",
+            run_id,
+        )
+
+    def quarantine(self) -> pl.DataFrame:
+        """Rows that the target refused: table, source_key, row_id, code, message."""
+        return self._frame(
+            "SELECT tbl AS 'table', source_key, row_id, code, message FROM rows "
+            "WHERE state = 'quarantined' ORDER BY 1, 2"
+        )
+
+    def created_by(self, run_id: str, table: str) -> list[str]:
+        """Ids of the rows that a run created and that were not rolled back."""
+        sql = "SELECT row_id FROM rows WHERE created_by = ? AND tbl = ? ORDER BY row_id"
+        return [row[0] for row in self._db.execute(sql, (run_id, table))]
+
+    def preimages(self, run_id: str, table: str) -> list[tuple[str, dict[str, object]]]:
+        """Rows that a run changed, as they were before."""
+        sql = "SELECT row_id, document FROM preimages WHERE run_id = ? AND tbl = ? ORDER BY row_id"
+        return [(row_id, orjson.loads(document)) for row_id, document in self._db.execute(sql, (run_id, table))]
+
+    def tables_of(self, run_id: str) -> list[str]:
+        """Tables that a run wrote to, in the order in which it did."""
+        sql = "SELECT tbl FROM chunks WHERE run_id = ? GROUP BY tbl ORDER BY min(rowid)"
+        return [row[0] for row in self._db.execute(sql, (run_id,))]
+
+    def done_ids(self, table: str) -> set[str]:
+        """Ids of all rows of a table that are ours and confirmed."""
+        return {
+            row[0] for row in self._db.execute("SELECT row_id FROM rows WHERE tbl = ? AND state = 'done'", (table,))
+        }
+
+    def _one(self, sql: str, *values: object) -> int:
+        return int(self._db.execute(sql, values).fetchone()[0])
+
+    def _frame(self, sql: str, *values: object) -> pl.DataFrame:
+        cursor = self._db.execute(sql, values)
+        names = [d[0] for d in cursor.description]
+        return pl.DataFrame(cursor.fetchall(), schema=names, orient="row", infer_schema_length=None)
+
+
+@contextmanager
+def opened(path: Path, binding: Binding, *, at: str) -> Iterator[Ledger]:
+    """Open a ledger for writing. GateError for another place or when it is held; Refused when the file is damaged."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ledger = Ledger(_connect(path), path)
+    _bind(ledger._db, binding, path)
+    _hold(ledger._db, at)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Ledger]:
+    """A ledger for reading only: no holder's place is taken; Refused when there is none."""
+    if not path.exists():
+        raise Refused(f"{path} does not exist: nothing was loaded into this environment yet")
+    connection = _connect(path)
+    try:
+        yield Ledger(connection, path)
+    finally:
+        connection.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=5.0)
+    try:
+        if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise sqlite3.DatabaseError("it fails its own check")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.executescript(SCHEMA)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise Refused(
+            f"{path} is damaged ({error}). Put a copy from before back in its place; without one, keep the file "
+            "and ask for help: starting from an empty ledger would forget what was already loaded"
+        ) from None
+    return connection
+
+
+def _bind(db: sqlite3.Connection, binding: Binding, path: Path) -> None:
+    wanted = asdict(binding)
+    with db:
+        db.executemany("INSERT OR IGNORE INTO binding VALUES (?, ?)", list(wanted.items()))
+    found = dict(db.execute("SELECT name, value FROM binding"))
+    if found != wanted:
+        differing = [f"{k}: ledger {found.get(k)}, now {v}" for k, v in wanted.items() if found.get(k) != v]
+        db.close()
+        raise GateError(f"{path} belongs to another place; nothing was written. " + "; ".join(differing))
+
+
+def _hold(db: sqlite3.Connection, at: str) -> None:
+    me = (socket.gethostname(), os.getpid(), psutil.Process().create_time())
+    db.execute("BEGIN IMMEDIATE")
+    row = db.execute("SELECT host, pid, born, since FROM holder").fetchone()
+    if row and tuple(row[:2]) != me[:2] and _alive(*row[:3]):
+        db.rollback()
+        db.close()
+        raise GateError(
+            f"the ledger is held by process {row[1]} on {row[0]} since {row[3]}; only one may load at a time"
+        )
+    db.execute("INSERT OR REPLACE INTO holder VALUES (1, ?, ?, ?, ?)", (*me, at))
+    db.commit()
+
+
+def _alive(host: str, pid: int, born: float) -> bool:
+    if host != socket.gethostname():
+        return True
+    try:
+        return bool(abs(psutil.Process(pid).create_time() - born) < 1.0)
+    except psutil.NoSuchProcess:
+        return False

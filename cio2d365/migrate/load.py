@@ -1,0 +1,223 @@
+"""Send staged rows in dependency order, exactly once (L1, L2, L3).
+
+A chunk (at most 5,000 rows) is compared with the ledger: rows confirmed with the same content are left alone, new rows are
+created with ids that we chose, changed rows are updated after their old values were kept. A row meant but never confirmed is
+looked up in the target before it is sent again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from cio2d365 import artefacts
+from cio2d365.dataverse import bulk
+from cio2d365.dataverse.client import Dataverse
+from cio2d365.errors import ConservationError
+from cio2d365.migrate.ledger import Intent, Ledger
+from cio2d365.outcomes import Outcome, RowOutcome
+from cio2d365.settings import Load
+from cio2d365.tables import Table
+
+Row = dict[str, Any]
+Progress = Callable[[int, int, str], None]
+PREIMAGE_IGNORES = ("@odata.etag",)
+
+
+@dataclass(frozen=True)
+class LoadPlan:
+    """Per table in order of loading: rows staged, and what sending them would do, by the ledger."""
+
+    plan_id: str
+    tables: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Run:
+    """Who is loading: run id, plan id, and the number that tags created rows."""
+
+    run_id: str
+    plan_id: str
+    number: int
+
+
+def plan(
+    plan_id: str, staged: Mapping[str, pl.DataFrame], tables: Mapping[str, Table], ledger: Ledger | None
+) -> LoadPlan:
+    """What a load would do; sends nothing. `staged` is in order of loading; without a ledger every row is new."""
+    rows = [
+        {"table": name, "rows": frame.height, **_forecast(frame, tables[name], ledger)}
+        for name, frame in staged.items()
+    ]
+    return LoadPlan(
+        plan_id, pl.DataFrame(rows, schema=["table", "rows", "to_create", "to_change", "unchanged"], orient="row")
+    )
+
+
+def _forecast(frame: pl.DataFrame, table: Table, ledger: Ledger | None) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for part in frame.iter_slices(5000):
+        rows = payloads(part, table)
+        known = ledger.known(table.name, [r[table.primary_id] for r in rows]) if ledger else {}
+        for row in rows:
+            seen = known.get(row[table.primary_id])
+            same = seen is not None and seen.state == "done" and seen.hash == content_hash(row)
+            counts["unchanged" if same else "to_change" if seen and seen.state == "done" else "to_create"] += 1
+    return {k: counts[k] for k in ("to_create", "to_change", "unchanged")}
+
+
+def apply(
+    run: Run,
+    staged: Mapping[str, pl.DataFrame],
+    tables: Mapping[str, Table],
+    client: Dataverse,
+    ledger: Ledger,
+    settings: Load,
+    *,
+    progress: Progress,
+) -> pl.DataFrame:
+    """Load all tables in the order given; the balance per table comes back.
+
+    Raises ConservationError when a table's sums are off, Terminal when a table is refused as a whole, AuthorityError.
+    """
+    parallel = max(1, min(settings.parallel, client.who_am_i().parallel_hint))
+    total, done = sum(frame.height for frame in staged.values()), 0
+    for name, frame in staged.items():
+        loader = _Table(run, tables[name], client, ledger, settings, parallel)
+        for n, part in enumerate(frame.iter_slices(settings.chunk_rows)):
+            loader.chunk(n, part)
+            done += part.height
+            progress(done, total, tables[name].label or name)
+    balance = ledger.balance(run.run_id)
+    check(balance, {name: frame.height for name, frame in staged.items() if frame.height})
+    return balance
+
+
+def check(balance: pl.DataFrame, staged: Mapping[str, int]) -> None:
+    """Every staged row ended in exactly one place, else ConservationError (L1)."""
+    ends = balance.select("table", "staged", total=pl.sum_horizontal("created", "updated", "unchanged", "quarantined"))
+    found = {row["table"]: row for row in ends.to_dicts()}
+    for name, rows in staged.items():
+        row = found.get(name, {"staged": 0, "total": 0})
+        if not rows == row["staged"] == row["total"]:
+            raise ConservationError(f"{name}: {rows} rows staged, {row['staged']} seen, {row['total']} accounted for")
+
+
+@dataclass(frozen=True)
+class _Table:
+    run: Run
+    table: Table
+    client: Dataverse
+    ledger: Ledger
+    settings: Load
+    parallel: int
+
+    def chunk(self, n: int, part: pl.DataFrame) -> None:
+        rows = {row[self.table.primary_id]: row for row in payloads(part, self.table)}
+        if len(rows) != part.height:
+            raise ConservationError(f"{self.table.name}: {part.height} staged rows have {len(rows)} ids")
+        keys = dict(zip(part[self.table.primary_id], part["cio_source_key"], strict=True))
+        create, update, counts = self._sorted(rows)
+        intents = [Intent(i, keys[i], content_hash(rows[i]), "create") for i in create]
+        intents += [Intent(i, keys[i], content_hash(rows[i]), "update") for i in update]
+        self.ledger.open_chunk(self.run.run_id, self.table.name, n, part.height, intents)
+        counts.update(self._create([rows[i] for i in create], update))
+        counts.update(self._update([rows[i] for i in update]))
+        self.ledger.close_chunk(self.run.run_id, self.table.name, n, dict(counts))
+
+    def _sorted(self, rows: Mapping[str, Row]) -> tuple[list[str], list[str], Counter[str]]:
+        """Ids to create, ids to update, and what is settled already."""
+        known = self.ledger.known(self.table.name, list(rows))
+        doubtful = [i for i, k in known.items() if k.state == "intended" and k.action == "create"]
+        landed = self.client.existing_ids(self.table, doubtful) if doubtful else set()
+        self.ledger.conclude(self.run.run_id, self.table.name, [RowOutcome(i, Outcome.CREATED) for i in landed])
+        same = {i for i, k in known.items() if k.hash == content_hash(rows[i]) and (k.state == "done" or i in landed)}
+        there = {i for i, k in known.items() if k.state == "done" or i in landed or k.action == "update"}
+        create = [i for i in rows if i not in there]
+        update = [i for i in rows if i in there and i not in same]
+        settled = Counter(unchanged=len(same - landed), created=len(same & landed))
+        return create, update, settled
+
+    def _create(self, rows: list[Row], update: list[str]) -> Counter[str]:
+        tagged = [row | {"importsequencenumber": self.run.number} for row in rows]
+        streak = bulk.Streak(self.settings.same_error_limit)
+        counts: Counter[str] = Counter()
+        for outcomes in self._parallel(lambda part: bulk.create(self.client, self.table, part, streak), tagged):
+            known = [o for o in outcomes if o.outcome is not Outcome.UNKNOWN]
+            self.ledger.conclude(self.run.run_id, self.table.name, known)
+            counts.update(str(o.outcome) for o in known)
+            update += [o.row_id for o in outcomes if o.outcome is Outcome.UNKNOWN]
+        return counts
+
+    def _update(self, rows: list[Row]) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        if not rows:
+            return counts
+        self._keep_preimages(rows)
+        streak = bulk.Streak(self.settings.same_error_limit)
+        for outcomes in self._parallel(lambda part: bulk.upsert(self.client, self.table, part, streak), rows):
+            self.ledger.conclude(self.run.run_id, self.table.name, outcomes)
+            counts.update(str(o.outcome) for o in outcomes)
+        return counts
+
+    def _keep_preimages(self, rows: list[Row]) -> None:
+        wanted = {name for row in rows for name in row}
+        columns = sorted({_read_name(self.table, name) for name in wanted})
+        ids = (row[self.table.primary_id] for row in rows)
+        found = self.client.rows_by_id(self.table, ids, columns)
+        pictures = ((str(row[self.table.primary_id]), {c: row.get(c) for c in columns}) for row in found)
+        self.ledger.keep_preimages(self.run.run_id, self.table.name, pictures)
+
+    def _parallel(
+        self, send: Callable[[Sequence[Row]], list[RowOutcome]], rows: list[Row]
+    ) -> Iterator[list[RowOutcome]]:
+        size = self.settings.request_rows
+        parts = [rows[i : i + size] for i in range(0, len(rows), size)]
+        if len(parts) < 2:
+            yield from map(send, parts)
+            return
+        with ThreadPoolExecutor(self.parallel) as workers:
+            yield from workers.map(send, parts)
+
+
+def payloads(part: pl.DataFrame, table: Table) -> list[Row]:
+    """Staged rows as the API takes them: nulls left out, lookups as bind paths (`dataverse-api 4`)."""
+    binds = table.binds
+    sets = {"contact": "contacts", "lead": "leads", "account": "accounts"}
+    renames = {c: f"{c}@odata.bind" for c in part.columns if c in binds}
+    paths = [
+        pl.format("/{}({})", pl.lit(sets.get(binds[c][1], _set_name(binds[c][1]))), pl.col(c)).alias(renames[c])
+        for c in renames
+    ]
+    plain = [c for c in part.columns if c not in renames and not c.startswith("_")]
+    frame = part.select(*plain, *paths)
+    return [{k: v for k, v in row.items() if v is not None} for row in frame.iter_rows(named=True)]
+
+
+def _set_name(table: str) -> str:
+    return f"{table}s"
+
+
+def _read_name(table: Table, name: str) -> str:
+    """Under which name a written property is read: a bound lookup as `_<column>_value`."""
+    nav = name.removesuffix("@odata.bind")
+    return f"_{table.binds[nav][0].name}_value" if nav in table.binds and nav != name else name
+
+
+def content_hash(row: Row) -> str:
+    """Digest of what is sent for a row, the same in every version and on every machine."""
+    return hashlib.blake2b(artefacts.as_json(row), digest_size=16).hexdigest()
+
+
+def order(names: Iterable[str]) -> list[str]:
+    """Dependency order (design 3): accounts, people, custom objects, relationships, events."""
+    first = ["account", "contact", "lead"]
+    last = ["cio_relationship", "cio_event", "cio_anonymous_event"]
+    middle = sorted(n for n in names if n not in first + last)
+    return [n for n in first + middle + last if n in set(names)]

@@ -1,0 +1,212 @@
+"""Bring the target's schema to what is wanted: a plan that only compares, and an apply that can be killed at any step.
+
+What exists and is equal is left alone; what exists and differs is refused with both definitions (F-33); `apply` reads
+again after every round, so that a create whose answer was lost is found and not made twice (F-32, F-34).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from cio2d365.dataverse import definitions, requests
+from cio2d365.dataverse.client import Dataverse
+from cio2d365.dataverse.metadata import read_tables
+from cio2d365.errors import OutcomeUnknown, RequestRejected, SchemaConflict, Terminal
+from cio2d365.migrate.schema import OPTION_VALUE_PREFIX, PREFIX, PUBLISHER, SOLUTION
+from cio2d365.tables import Column, Key, Lookup, Table
+from cio2d365.transport import Request
+
+Progress = Callable[[int, int, str], None]
+State = Literal["create", "equal", "conflict", "left alone"]
+PROFESSIONAL_TABLES = 15  # custom tables that a Sales Professional licence may create (SR-105)
+ALREADY_THERE = frozenset({0x80040237, 0x80047013, 0x8004700B, 0x80060893, 0x80060894, 0x80044363})
+ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class Change:
+    """One component: what is wanted, what is there, and what follows from it."""
+
+    kind: Literal["table", "column", "lookup", "key"]
+    table: str
+    name: str
+    state: State
+    wanted: str
+    existing: str
+    component: Table | Column | Lookup | Key
+
+
+@dataclass(frozen=True)
+class SchemaPlan:
+    """All components of the wanted schema, compared."""
+
+    changes: tuple[Change, ...]
+
+    @property
+    def to_create(self) -> tuple[Change, ...]:
+        """What is missing."""
+        return tuple(c for c in self.changes if c.state == "create")
+
+    @property
+    def conflicts(self) -> tuple[Change, ...]:
+        """What exists and differs."""
+        return tuple(c for c in self.changes if c.state == "conflict")
+
+    def frame(self) -> pl.DataFrame:
+        """One row per component: table, kind, name, state, wanted, existing."""
+        names = ("table", "kind", "name", "state", "wanted", "existing")
+        return pl.DataFrame(
+            {n: [getattr(c, n) for c in self.changes] for n in names}, schema=dict.fromkeys(names, pl.String)
+        )
+
+    def summary(self) -> pl.DataFrame:
+        """Per table: how many components are to create, equal and in conflict."""
+        frame = self.frame().group_by("table", maintain_order=True)
+        return frame.agg(
+            to_create=(pl.col("state") == "create").sum(),
+            equal=(pl.col("state") == "equal").sum(),
+            conflict=(pl.col("state") == "conflict").sum(),
+        )
+
+
+def plan(wanted: Iterable[Table], existing: Mapping[str, Table]) -> SchemaPlan:
+    """Compare; sends nothing."""
+    return SchemaPlan(tuple(c for table in wanted for c in _changes(table, existing.get(table.name))))
+
+
+def _changes(wanted: Table, existing: Table | None) -> Iterable[Change]:
+    if existing is None:
+        yield Change("table", wanted.name, wanted.name, "create", f"table with set {wanted.set_name}", "", wanted)
+    elif wanted.custom:
+        yield Change("table", wanted.name, wanted.name, "equal", "table", "table", wanted)
+    for column in wanted.columns:
+        if existing is not None or column.name != wanted.primary_name:
+            yield _column_change(wanted.name, column, existing.column(column.name) if existing else None)
+    for lookup in wanted.lookups:
+        yield _lookup_change(wanted.name, lookup, existing.lookup(lookup.name) if existing else None)
+
+
+def _column_change(table: str, wanted: Column, existing: Column | None) -> Change:
+    state: State = "create" if existing is None else "equal" if _fits(wanted, existing) else "conflict"
+    there = describe(existing) if existing else ""
+    return Change("column", table, wanted.name, state, describe(wanted), there, wanted)
+
+
+def _lookup_change(table: str, wanted: Lookup, existing: Lookup | None) -> Change:
+    text = "lookup to " + ", ".join(t for t, _ in wanted.targets)
+    if existing is None:
+        return Change("lookup", table, wanted.name, "create", text, "", wanted)
+    fits = {t for t, _ in wanted.targets} <= {t for t, _ in existing.targets}
+    there = "lookup to " + ", ".join(t for t, _ in existing.targets)
+    return Change("lookup", table, wanted.name, "equal" if fits else "conflict", text, there, wanted)
+
+
+def _fits(wanted: Column, existing: Column) -> bool:
+    """Every value that the wanted column can hold, the existing one can hold too, with the same meaning."""
+    if wanted.kind != existing.kind:
+        return False
+    longer = wanted.length is None or existing.length is None or existing.length >= wanted.length
+    finer = wanted.precision is None or existing.precision is None or existing.precision >= wanted.precision
+    return longer and finer and {o.value for o in wanted.options} <= {o.value for o in existing.options}
+
+
+def describe(column: Column) -> str:
+    """`string 200`, `decimal 2 places`, `choice of 4`."""
+    size = f" {column.length:,}" if column.length else ""
+    places = f" {column.precision} places" if column.precision is not None else ""
+    return f"{column.kind}{size}{places}{f' of {len(column.options)}' if column.options else ''}"
+
+
+def apply(
+    wanted: Sequence[Table], client: Dataverse, *, progress: Progress, sleep: Callable[[float], None] = time.sleep
+) -> dict[str, Table]:
+    """Create what is missing and give back the tables as they now are.
+
+    Raises SchemaConflict before anything is created, Terminal when components are still missing after four rounds.
+    """
+    names = [table.name for table in wanted]
+    existing = read_tables(client, names, fresh=True)
+    _refuse_conflicts(plan(wanted, existing))
+    if plan(wanted, existing).to_create:
+        _ensure_solution(client)
+    total = len(plan(wanted, existing).to_create)
+    for attempt in range(ROUNDS):
+        missing = plan(wanted, existing).to_create
+        if not missing:
+            break
+        _create(client, missing, total, progress)
+        sleep(attempt)
+        existing = read_tables(client, names, fresh=True)
+        _refuse_conflicts(plan(wanted, existing))
+    left = plan(wanted, existing).to_create
+    if left:
+        raise Terminal("still missing after creation: " + ", ".join(f"{c.table}.{c.name}" for c in left))
+    if total:
+        client.send(definitions.publish(names))
+    return existing
+
+
+def _refuse_conflicts(compared: SchemaPlan) -> None:
+    if compared.conflicts:
+        lines = [f"{c.table}.{c.name} is {c.existing}, wanted {c.wanted}" for c in compared.conflicts]
+        raise SchemaConflict("the target holds other definitions; nothing was changed: " + "; ".join(lines))
+
+
+def _create(client: Dataverse, missing: Sequence[Change], total: int, progress: Progress) -> None:
+    order = {"table": 0, "column": 1, "lookup": 2, "key": 3}
+    done = total - len(missing)
+    for change in sorted(missing, key=lambda c: order[c.kind]):
+        _once(client, _request(change))
+        done += 1
+        progress(done, total, f"{change.table}.{change.name}")
+
+
+def _once(client: Dataverse, request: Request) -> None:
+    """Send a create; an unclear end and “exists already” are left to the next reading."""
+    try:
+        client.send(request)
+    except OutcomeUnknown:
+        return
+    except RequestRejected as error:
+        if error.code not in ALREADY_THERE and "already exist" not in error.text:
+            raise
+
+
+def _request(change: Change) -> Request:
+    component = change.component
+    if isinstance(component, Table):
+        # A table under another publisher's prefix cannot be born in our solution (dataverse-api 9.1).
+        return definitions.create_table(component, SOLUTION if component.name.startswith(f"{PREFIX}_") else "")
+    if isinstance(component, Column):
+        return definitions.create_column(change.table, component, SOLUTION)
+    if isinstance(component, Lookup):
+        return definitions.create_lookup(change.table, component, SOLUTION)
+    return definitions.create_key(change.table, component, SOLUTION)
+
+
+def _ensure_solution(client: Dataverse) -> None:
+    publisher = _find(client, "publishers", "publisherid", "uniquename", PUBLISHER)
+    if publisher is None:
+        _once(client, definitions.create_publisher(PUBLISHER, PREFIX, OPTION_VALUE_PREFIX))
+        publisher = _find(client, "publishers", "publisherid", "uniquename", PUBLISHER)
+    if publisher is None:
+        raise Terminal(f"the publisher {PUBLISHER} could not be created; is the prefix {PREFIX} taken by another one?")
+    if _find(client, "solutions", "solutionid", "uniquename", SOLUTION) is None:
+        _once(client, definitions.create_solution(SOLUTION, publisher))
+
+
+def _find(client: Dataverse, set_name: str, key: str, column: str, value: str) -> str | None:
+    query = {"$select": key, "$filter": f"{column} eq {requests.text(value)}"}
+    rows = list(client.rows(requests.get(set_name, query)))
+    return str(rows[0][key]) if rows else None
+
+
+def publisher_prefixes(client: Dataverse) -> list[str]:
+    """Prefixes of all publishers of the environment."""
+    rows = client.rows(requests.get("publishers", {"$select": "customizationprefix"}))
+    return sorted({str(r["customizationprefix"]) for r in rows if r.get("customizationprefix")})

@@ -1,0 +1,162 @@
+"""The schema that a migration needs in Dataverse, from its decisions. Pure; `provision` compares and creates it.
+
+Names follow the source document to the letter where Dataverse allows (design 3): `cio_user_id__c` on contact and lead,
+`cio_company_id__c` on account, `cio_event` with `cio_event_name`, `cio_event_timestamp`, `cio_user_id` and
+`cio_properties`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from cio2d365.tables import MEMO_LENGTH, Column, Lookup, Table
+
+PREFIX = "cio"
+PUBLISHER = "cio2d365"
+SOLUTION = "cio_migration"
+OPTION_VALUE_PREFIX = 72700
+STANDARD = ("account", "contact", "lead")
+NAME_LENGTH = 50
+
+# A source key is a kind, a colon and at most 150 bytes (customerio-api 2.2); event keys may be sums of them.
+SOURCE_KEY = Column("cio_source_key", "string", "Customer.io source key", 400, description="Identity in the source")
+JSON_REST = Column(
+    "cio_attributes", "memo", "Customer.io attributes (JSON)", MEMO_LENGTH, description="What has no column of its own"
+)
+USER_ID = Column("cio_user_id__c", "string", "Customer.io user id", 400)
+CIO_ID = Column("cio_cio_id", "string", "Customer.io cio_id", 100)
+COMPANY_ID = Column("cio_company_id__c", "string", "Customer.io company id", 400)
+PERSON = (("contact", "cio_user_id_contact"), ("lead", "cio_user_id_lead"))
+
+EVENT_COLUMNS = (
+    Column("cio_event_name", "string", "Event name", 1000),
+    Column("cio_event_timestamp", "datetime", "Event time"),
+    Column("cio_event_type", "string", "Event type", 20, description="event, page or screen"),
+    Column("cio_source_id", "string", "Person in the source", 400, description="As the source named the person"),
+    Column("cio_origin", "string", "Read from", 20, description="activities (App API) or cdp (storage files)"),
+    Column(
+        "cio_properties", "memo", "Properties (JSON)", MEMO_LENGTH, description="Properties without their own column"
+    ),
+    SOURCE_KEY,
+)
+OBJECT_COLUMNS = (
+    Column("cio_object_id", "string", "Customer.io object id", 400),
+    Column("cio_object_type", "string", "Customer.io object type", 200, description="The type's own name (SR-093)"),
+    SOURCE_KEY,
+    JSON_REST,
+)
+
+
+def object_prefix(prefixes: Iterable[str]) -> str:
+    """Prefix of custom object tables: `new` when the target has a publisher with it, as the source document says."""
+    return "new" if "new" in set(prefixes) else PREFIX
+
+
+def object_table_name(slug: str, prefix: str) -> str:
+    """A legal table name for an object type: letters, digits and underscores, at most 50 characters."""
+    ascii_text = unicodedata.normalize("NFKD", slug).encode("ascii", "ignore").decode().lower()
+    words = re.sub(r"[^a-z0-9]+", "_", ascii_text).strip("_") or "object"
+    return f"{prefix}_{words}"[:NAME_LENGTH].rstrip("_")
+
+
+def object_tables(types: Iterable[Mapping[str, object]], company_type: str, prefix: str) -> dict[str, str]:
+    """Object type id → table name, for every type but the company's; equal names are told apart by the type id."""
+    names: dict[str, str] = {}
+    for row in types:
+        type_id = str(row["object_type_id"])
+        if type_id != company_type:
+            name = object_table_name(str(row["singular_name"] or row["slug"] or row["name"]), prefix)
+            names[type_id] = name if name not in names.values() else f"{name[: NAME_LENGTH - 5]}_{type_id}"
+    return names
+
+
+def wanted(
+    columns: Mapping[str, Iterable[Column]],
+    event_columns: Iterable[Column],
+    tables_of_types: Mapping[str, tuple[str, str]],
+) -> tuple[Table, ...]:
+    """Everything that has to exist, in an order in which it can be created.
+
+    `columns` are the confirmed map's custom columns per table, `event_columns` the promoted properties, and
+    `tables_of_types` gives (table name, type name) per object type.
+    """
+    own = [object_table(name, label, columns.get(name, ())) for name, label in tables_of_types.values()]
+    standard = [_extended(name, columns.get(name, ())) for name in STANDARD]
+    promoted = tuple(event_columns)
+    return (
+        *standard,
+        *own,
+        relationship_table([t.name for t in own]),
+        event_table(promoted),
+        anonymous_table(promoted),
+    )
+
+
+def _extended(name: str, columns: Iterable[Column]) -> Table:
+    ids = {"account": (COMPANY_ID,), "contact": (USER_ID, CIO_ID), "lead": (USER_ID, CIO_ID)}[name]
+    custom = (c for c in columns if c.custom)
+    return Table(name, f"{name}s", f"{name}id", "", (*ids, SOURCE_KEY, JSON_REST, *custom), label=name.title())
+
+
+def object_table(name: str, label: str, columns: Iterable[Column]) -> Table:
+    """The table of one custom object type."""
+    primary = Column(f"{name.split('_')[0]}_name", "string", "Name", 850)
+    plain = tuple(c for c in columns if c.name != primary.name)
+    return _own(name, f"{name}_rows", primary.name, (primary, *OBJECT_COLUMNS, *plain), (), label, label)
+
+
+def event_table(promoted: tuple[Column, ...]) -> Table:
+    """`cio_event`: one row per event of a person who migrated."""
+    lookup = Lookup("cio_user_id", PERSON, "Person")
+    columns = (*EVENT_COLUMNS, *promoted)
+    return _own(
+        "cio_event", "cio_events", "cio_event_name", columns, (lookup,), "Customer.io event", "Customer.io events"
+    )
+
+
+def anonymous_table(promoted: tuple[Column, ...]) -> Table:
+    """`cio_anonymous_event`: events of nobody, or of a person who is not in the source any more."""
+    columns = (*EVENT_COLUMNS, Column("cio_anonymous_id", "string", "Anonymous id", 400), *promoted)
+    labels = ("Customer.io anonymous event", "Customer.io anonymous events")
+    return _own("cio_anonymous_event", "cio_anonymous_events", "cio_event_name", columns, (), *labels)
+
+
+def relationship_table(own: list[str]) -> Table:
+    """`cio_relationship`: every person–object pair with its attributes (SR-046)."""
+    targets = tuple((t, f"cio_object_id_{t}") for t in ("account", *own))
+    lookups = (Lookup("cio_person_id", tuple((t, f"cio_person_id_{t}") for t, _ in PERSON), "Person"),
+               Lookup("cio_object_id", targets, "Object"))  # fmt: skip
+    columns = (Column("cio_name", "string", "Name", 850), SOURCE_KEY, JSON_REST)
+    labels = ("Customer.io relationship", "Customer.io relationships")
+    return _own("cio_relationship", "cio_relationships", "cio_name", columns, lookups, *labels)
+
+
+def _own(
+    name: str,
+    set_name: str,
+    primary: str,
+    columns: tuple[Column, ...],
+    lookups: tuple[Lookup, ...],
+    label: str,
+    plural: str,
+) -> Table:
+    table = Table(name, set_name, f"{name}id", primary, columns, lookups, label=label, label_plural=plural, custom=True)
+    return replace(table, description="Made by the Customer.io migration")
+
+
+def complete(existing: Mapping[str, Table], wanted_tables: Iterable[Table]) -> dict[str, Table]:
+    """The target as it will be: existing tables with what is wanted added. For staging before anything is created."""
+    found = dict(existing)
+    for table in wanted_tables:
+        base = found.get(table.name)
+        found[table.name] = table if base is None else _joined(base, table)
+    return found
+
+
+def _joined(base: Table, more: Table) -> Table:
+    columns = tuple(c for c in more.columns if base.column(c.name) is None)
+    lookups = tuple(x for x in more.lookups if base.lookup(x.name) is None)
+    return replace(base, columns=(*base.columns, *columns), lookups=(*base.lookups, *lookups))
