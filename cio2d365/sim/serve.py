@@ -13,9 +13,9 @@ import signal
 import socket
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,11 +58,12 @@ class Secrets:
 
 @dataclass(frozen=True)
 class Listener:
-    """A bound socket that an application is to be served on."""
+    """A bound socket that an application is to be served on; `options` go to uvicorn."""
 
     app: Starlette
     bound: socket.socket
     certificates: Certificates | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -88,10 +89,13 @@ def simulate(
     """
     keys = _secrets(state_dir)
     customerio = _customerio(workspace, keys, state_dir, files_dir)
-    dataverse = _dataverse(keys, state_dir)
-    groups = [[Listener(customerio, bind(customerio_port))], [Listener(dataverse, bind(dataverse_port))]]
+    dataverse, options = _dataverse(keys, state_dir)
+    groups = [
+        [Listener(customerio, bind(customerio_port))],
+        [Listener(dataverse, bind(dataverse_port), options=options)],
+    ]
     if tls_dir is not None:
-        groups[1].append(Listener(dataverse, bind(0), loopback_certificates(tls_dir)))
+        groups[1].append(Listener(dataverse, bind(0), loopback_certificates(tls_dir), options))
     stop = threading.Event()
     with _signals(stop), running(groups, stop):
         write_ready(ready_file, _ready(groups, keys, files_dir))
@@ -117,15 +121,16 @@ def _customerio(name: WorkspaceName, keys: Secrets, state_dir: Path | None, file
     )
 
 
-def _dataverse(keys: Secrets, state_dir: Path | None) -> Starlette:
-    from cio2d365.sim.dataverse import create_app
+def _dataverse(keys: Secrets, state_dir: Path | None) -> tuple[Starlette, Mapping[str, Any]]:
+    from cio2d365.sim.dataverse import UVICORN_OPTIONS, create_app
 
-    return create_app(
+    app = create_app(
         state_dir=state_dir,
         tenant_id=keys.tenant_id,
         client_id=keys.client_id,
         client_secret=keys.client_secret,
     )
+    return app, UVICORN_OPTIONS
 
 
 def _secrets(state_dir: Path | None) -> Secrets:
@@ -158,7 +163,6 @@ def _server(listener: Listener, *, lifespan: Literal["auto", "off"]) -> uvicorn.
             listener.app,
             log_level="warning",
             access_log=False,
-            server_header=False,
             http="h11",
             ws="none",
             lifespan=lifespan,
@@ -166,6 +170,7 @@ def _server(listener: Listener, *, lifespan: Literal["auto", "off"]) -> uvicorn.
             timeout_graceful_shutdown=STOP_SECONDS // 2,
             ssl_certfile=str(certificates.chain) if certificates else None,
             ssl_keyfile=str(certificates.key) if certificates else None,
+            **{"server_header": False, **listener.options},
         )
     )
 

@@ -5,10 +5,23 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cio2d365.sim.customerio import account, activities, content, library, messages, objects, people, segments
+from cio2d365.sim.customerio import (
+    account,
+    activities,
+    content,
+    exports,
+    library,
+    messages,
+    objects,
+    people,
+    segments,
+    track_v1,
+    track_v2,
+)
 from cio2d365.sim.customerio.control import control
 from cio2d365.sim.customerio.simulator import Keys, Simulator, State
 from cio2d365.sim.customerio.workspace import Workspace
+from cio2d365.sim.customerio.writelog import WriteLog
 
 APP_ENDPOINTS = [
     *account.ENDPOINTS,
@@ -19,7 +32,9 @@ APP_ENDPOINTS = [
     *segments.ENDPOINTS,
     *content.ENDPOINTS,
     *library.ENDPOINTS,
+    *exports.ENDPOINTS,
 ]
+TRACK_ENDPOINTS = [*track_v1.ENDPOINTS, *track_v2.ENDPOINTS]
 
 
 class _Application(Starlette):
@@ -46,9 +61,15 @@ def create_app(
 ) -> Starlette:
     """App API under `/v1/…`, Track API under `/api/v1/…` and `/api/v2/…`, control API under `/_control/…`.
 
-    With `state_dir` the writes of the Track API are kept there and replayed on the next start.
+    With `state_dir` the writes of the Track API are kept in a file there and replayed on the next start.
     """
-    state = State(workspace)
+    if state_dir is not None:
+        state_dir.mkdir(parents=True, exist_ok=True)
+    kept = None if state_dir is None else state_dir / "customerio-writes.jsonl"
+    keys = Keys(app_api_key, site_id, track_api_key)
+    state = State(workspace, writes=WriteLog(kept))
+    simulator = Simulator(state, keys, APP_ENDPOINTS, TRACK_ENDPOINTS, control)
+    simulator.replay()
     application = _Application()
-    application.simulator = Simulator(state, Keys(app_api_key, site_id, track_api_key), APP_ENDPOINTS, [], control)
+    application.simulator = simulator
     return application

@@ -39,6 +39,7 @@ class Call:
     headers: Mapping[str, str]
     content: bytes
     origin: str
+    now: int
 
     def json(self) -> Any:
         """The body as JSON; an ApiError 400 when it is none."""

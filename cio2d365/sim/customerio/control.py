@@ -6,6 +6,7 @@
 """
 
 import json
+import pickle
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
@@ -104,8 +105,10 @@ def _set_clock(state: State, request: Request) -> Any:
 
 def _reset(state: State, request: Request) -> Any:
     if state.original is not None:
-        state.workspace, state.original = state.original, None
+        state.workspace, state.original = pickle.loads(state.original), None
     state.workspace.clock = state.start_clock
+    state.workspace.cache.clear()
+    state.writes.clear()
     state.settings, state.plan, state.journal = Settings(), Plan(), Journal()
     return totals(state.workspace)
 

@@ -9,7 +9,10 @@ KEPT = 200_000
 
 @dataclass(frozen=True)
 class Entry:
-    """One request. `status` is None when the connection was dropped; `committed` says whether the store changed."""
+    """One request. `status` is None when the connection was dropped.
+
+    `committed` says whether the store changed, `authorized` whether credentials came with the request.
+    """
 
     seq: int
     arrived: float
@@ -25,6 +28,7 @@ class Entry:
     bytes_in: int
     bytes_out: int
     retry_count: str | None
+    authorized: bool
 
 
 @dataclass

@@ -9,8 +9,8 @@ class Settings:
     """Changed by `POST /_control/settings`; the defaults are what live workspaces were seen to do.
 
     `requests_per_second` 0 switches the App API limit off. `denied` lists path prefixes that the key's scope does not
-    cover (403). `email_identifies` False answers 400 to `id_type=email`. `fail_next_export` makes the next export end
-    as failed; `export_polls` is how often an export is seen pending.
+    cover (403). `email_identifies` False answers 400 to `id_type=email`. `exports_fail` makes exports that are started
+    now end as failed; `export_polls` is how often an export is seen pending.
     """
 
     requests_per_second: int = 10
@@ -23,7 +23,7 @@ class Settings:
     denied: tuple[str, ...] = field(default=())
     archived_per_day: int = 100
     export_polls: int = 2
-    fail_next_export: bool = False
+    exports_fail: bool = False
 
     def changed(self, values: dict[str, Any]) -> "Settings":
         """New settings; a ValueError names an unknown switch or a value of another type."""

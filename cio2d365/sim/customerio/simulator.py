@@ -3,10 +3,11 @@
 import asyncio
 import base64
 import binascii
-import copy
 import hmac
+import pickle
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl
@@ -20,6 +21,7 @@ from cio2d365.sim.customerio.journal import Journal
 from cio2d365.sim.customerio.pace import Window
 from cio2d365.sim.customerio.settings import Settings
 from cio2d365.sim.customerio.workspace import Clock, Workspace
+from cio2d365.sim.customerio.writelog import Write, WriteLog
 
 TRACK_PER_SECOND = 1000
 
@@ -62,7 +64,8 @@ class State:
     journal: Journal = field(default_factory=Journal)
     app_window: Window = field(default_factory=lambda: Window(10))
     track_window: Window = field(default_factory=lambda: Window(TRACK_PER_SECOND))
-    original: Workspace | None = None
+    writes: WriteLog = field(default_factory=lambda: WriteLog(None))
+    original: bytes | None = None
     start_clock: Clock = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,8 +74,7 @@ class State:
     def before_write(self) -> None:
         """Keep the workspace as it was before its first change, for a reset."""
         if self.original is None:
-            self.workspace.cache.clear()
-            self.original = copy.deepcopy(self.workspace)
+            self.original = pickle.dumps(self.workspace)
 
 
 class Simulator:
@@ -140,6 +142,7 @@ class Simulator:
             bytes_in=len(request.content),
             bytes_out=len(answer.body) if answer else 0,
             retry_count=request.headers.get("x-retry-count"),
+            authorized="authorization" in request.headers,
         )
 
     def _answer(self, request: Request, endpoint: Endpoint | None, raw: dict[str, str]) -> Answer:
@@ -147,8 +150,7 @@ class Simulator:
             self._admit(request)
             if endpoint is None:
                 raise ApiError(404, "not found")
-            result = endpoint.handler(self._call(request, raw))
-            return result if isinstance(result, Answer) else Answer.of_json(result)
+            return self._handled(request, endpoint, raw)
         except EmptyResult:
             return Answer.of_json(endpoint.empty if endpoint else {})
         except TrackError as error:
@@ -156,8 +158,31 @@ class Simulator:
         except ApiError as error:
             return refusal(request.api, error)
 
-    def _call(self, request: Request, raw: dict[str, str]) -> Call:
+    def _handled(self, request: Request, endpoint: Endpoint, raw: dict[str, str]) -> Answer:
+        """Run the handler; a call that changed the workspace, even in part, is kept for the next start."""
+        now, version = self.state.workspace.clock.now(), self.state.workspace.version
+        if request.api == "track" and request.method != "GET":
+            self.state.before_write()
+        try:
+            result = endpoint.handler(self._call(request, raw, now))
+        finally:
+            if self.state.workspace.version != version:
+                write = Write(request.method, request.raw_path, request.query, request.content, now)
+                self.state.writes.append(write)
+        return result if isinstance(result, Answer) else Answer.of_json(result)
+
+    def replay(self) -> None:
+        """Apply the kept writes to the workspace, at the times they had."""
+        for write in self.state.writes.kept():
+            request = Request(write.method, write.raw_path, write.query, {}, write.content, "http", 0.0, 0.0)
+            endpoint, raw = self._route(request)
+            if endpoint is not None:
+                with suppress(ApiError, TrackError):
+                    endpoint.handler(self._call(request, raw, write.at))
+
+    def _call(self, request: Request, raw: dict[str, str], now: int) -> Call:
         return Call(
+            now=now,
             workspace=self.state.workspace,
             settings=self.state.settings,
             method=request.method,
@@ -202,9 +227,10 @@ class Simulator:
 
 
 def refusal(api: str, error: ApiError) -> Answer:
-    """An error answer in the shape of its API: `errors` for the App API, `meta.error` for Track v1."""
+    """An error answer in the shape of its API: `errors` for the App API, `meta` for Track v1."""
     if api == "track":
-        return Answer.of_json({"meta": {"error": error.detail}}, error.status, error.headers)
+        meta = {"errors": [error.detail]} if error.status == 400 else {"error": error.detail}
+        return Answer.of_json({"meta": meta}, error.status, error.headers)
     body = {"errors": [{"detail": error.detail, "status": str(error.status)}]}
     return Answer.of_json(body, error.status, error.headers)
 

@@ -44,8 +44,8 @@ class Person:
 
     @property
     def unsubscribed(self) -> bool:
-        """`true`, "true" and 1 count, nothing else (customerio-api 3.4)."""
-        return self.attributes.get("unsubscribed") in (True, "true", "1")
+        """`true`, any spelling of "true", 1 and "1" count, nothing else (customerio-api 3.4)."""
+        return str(self.attributes.get("unsubscribed", "")).lower() in ("true", "1")
 
 
 @dataclass(slots=True)
@@ -168,13 +168,20 @@ class Workspace:
     content: dict[str, list[Json]] = field(default_factory=dict)
     files_until: int | None = None
     version: int = 0
+    minted: int = 0
     cache: dict[str, Any] = field(default_factory=dict, repr=False)
     _by_id: dict[str, str] = field(default_factory=dict, repr=False)
     _by_email: dict[str, list[str]] = field(default_factory=dict, repr=False)
     _by_key: dict[tuple[str, str], str] = field(default_factory=dict, repr=False)
+    _activity_ids: set[str] = field(default_factory=set, repr=False)
     _ties: dict[tuple[str, str], Relationship] = field(default_factory=dict, repr=False)
     _of_person: dict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict), repr=False)
     _of_thing: dict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict), repr=False)
+
+    def mint(self) -> int:
+        """A number that was not given out before."""
+        self.minted += 1
+        return self.minted
 
     def add_person(self, person: Person) -> None:
         """Store a new person; the id must be free."""
@@ -272,7 +279,12 @@ class Workspace:
     def record(self, activity: Activity) -> None:
         """Append to the activity log."""
         self.activities.append(activity)
+        self._activity_ids.add(activity.id)
         self.version += 1
+
+    def has_activity(self, id: str) -> bool:
+        """Whether the log has an activity with this id."""
+        return id in self._activity_ids
 
     def type_enabled(self, type_id: str) -> bool:
         """Whether an object type is switched on; False for an unknown one."""

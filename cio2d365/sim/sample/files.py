@@ -4,15 +4,13 @@ The call files cover two years up to `workspace.files_until`; one call type per 
 third part compressed. Times are unix seconds: `sent_at` is when the call says it happened.
 """
 
-import csv
 import gzip
-import io
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from cio2d365.sim.customerio.shown import attribute_text, person_attributes
+from cio2d365.sim.customerio.exports import people_csv
 from cio2d365.sim.customerio.workspace import Activity, Json, Person, Workspace
 from cio2d365.sim.sample.draw import YEAR
 
@@ -27,25 +25,13 @@ NOT_SENT = ("cio_subscription_preferences",)
 def write_files(workspace: Workspace, folder: Path) -> list[Path]:
     """Write `people.csv` and the call files into the folder; the paths in the order they were written."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = [_write(folder / "people.csv", people_csv(workspace))]
+    written = [_write(folder / "people.csv", people_csv(workspace.people.values()))]
     for kind, action in ACTIONS.items():
         rows = sorted(call_rows(workspace, kind), key=lambda row: (row["received_at"], str(row["id"])))
         for part, chunk in enumerate(_parts(rows, PARTS[kind]), start=1):
             name = f"{DESTINATION}.{action}.{part}.{kind}.json"
             written.append(_write_part(folder, name, part, chunk))
     return written
-
-
-def people_csv(workspace: Workspace) -> bytes:
-    """One row a person, one column an attribute, as the export of the UI gives it; missing and empty are the same."""
-    rows = [person_attributes(person) for person in workspace.people.values()]
-    first = ["cio_id", "id", "email"]
-    names = first + sorted({name for row in rows for name in row} - set(first))
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(names)
-    table.writerows([attribute_text(row.get(name)) for name in names] for row in rows)
-    return text.getvalue().encode("utf-8")
 
 
 def call_rows(workspace: Workspace, kind: str) -> Iterator[Json]:
