@@ -10,6 +10,8 @@ from .address import Segment
 from .context import Answer, Context, json_answer
 from .definitions import label_text
 from .errors import ServiceError, malformed, payload_error, row_missing
+from .fetchxml import compile_fetch
+from .jobs import bulk_delete, restore
 from .keys import reactivate
 from .metadata_write import create_table
 from .odata import Items, Literal, Node, parse_arguments
@@ -117,6 +119,17 @@ def dependencies(context: Context, segment: Segment) -> Answer:
         if any(table.columns[name].metadata_id == object_id for name in key.columns)
     ]
     return json_answer({"@odata.context": f"{context.root}$metadata#dependencies", "value": found})
+
+
+def validate_fetch(context: Context, segment: Segment) -> Answer:
+    """ValidateFetchXmlExpression: the errors that running the query would give, as messages."""
+    text = _arguments(context, segment).get("FetchXml")
+    messages = []
+    try:
+        compile_fetch(context, str(text.value) if isinstance(text, Literal) else "")
+    except ServiceError as error:
+        messages.append({"Severity": 3, "MessageText": error.message, "LocalizedMessageText": error.message})
+    return _shown(context, "ValidateFetchXmlExpression", {"ValidationResults": {"Messages": messages}})
 
 
 def publish(context: Context, body: Body) -> Answer:
@@ -292,6 +305,7 @@ FUNCTIONS: dict[str, Callable[[Context, Segment], Answer]] = {
     "RetrieveCurrentOrganization": current_organization,
     "RetrieveVersion": version,
     "RetrieveDependenciesForDelete": dependencies,
+    "ValidateFetchXmlExpression": validate_fetch,
 }
 ACTIONS: dict[str, Callable[[Context, Body], Answer]] = {
     "PublishXml": publish_some,
@@ -305,5 +319,7 @@ ACTIONS: dict[str, Callable[[Context, Body], Answer]] = {
     "AddSolutionComponent": add_component,
     "ReactivateEntityKey": reactivate_key,
     "AddListMembersList": add_list_members,
+    "BulkDelete": bulk_delete,
+    "Restore": restore,
 }
-SCHEMA_ACTIONS = frozenset(ACTIONS) - {"AddListMembersList"}
+SCHEMA_ACTIONS = frozenset(ACTIONS) - {"AddListMembersList", "BulkDelete", "Restore"}

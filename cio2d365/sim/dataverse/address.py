@@ -55,7 +55,7 @@ def _segment(text: str) -> Segment:
 
 def find_set(context: Context, name: str) -> Table:
     """The table behind an entity set name. 404 when there is none (or not visible yet)."""
-    table = context.org.schema.sets.get(name)
+    table = context.org.visible(context.org.schema.sets.get(name))
     if table is None:
         raise unknown_segment(name)
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote
@@ -11,15 +12,28 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
 
 from .auth import TokenError
-from .context import API_ROOT, Answer
+from .context import API_ROOT, Context
 from .control import control_routes
 from .errors import ServiceError
-from .service import Service, decorate, error_answer
+from .faults import ANSWER_VERBS, Facts, Rule
+from .journal import Entry
+from .service import Service, error_answer
+from .wire import Drop, given_answer, response_for
 
 _METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE"]
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class _Application(Starlette):
+    """Remembers the connection of each request, so that a fault can cut it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # uvicorn hands out `send` as a method of the object that holds the transport; other servers do not.
+        scope["sim.transport"] = getattr(getattr(send, "__self__", None), "transport", None)
+        await super().__call__(scope, receive, send)
 
 
 def create_app(
@@ -31,7 +45,7 @@ def create_app(
     `seed` makes ids of a fresh organisation repeatable (0 = random).
     """
     service = Service(state_dir, tenant_id, client_id, client_secret, seed)
-    app = Starlette(routes=_routes(service))
+    app = _Application(routes=_routes(service))
     app.state.service = service
     return app
 
@@ -59,32 +73,55 @@ def _relative_path(request: Request) -> str:
     return unquote(raw.decode("latin-1").partition("?")[0])[len(API_ROOT) :]
 
 
-def _response(answer: Answer) -> Response:
-    return Response(answer.body, answer.status, dict(answer.headers))
-
-
 def _api(service: Service) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         path, query = _relative_path(request), request.scope["query_string"].decode("latin-1")
         entry = service.arrive(request.method, path + ("?" + query if query else ""))
         body = await request.body()
+        facts = service.facts(request.method, path, body)
+        rule = service.choose_fault(facts, entry)
+        if rule is not None and rule.verb in ANSWER_VERBS:
+            return _without_commit(service, rule, entry)
         try:
-            context = service.context(request.method, path, query, dict(request.headers), body, origin_of(request))
+            context = service.enter(facts, path, query, dict(request.headers), body, origin_of(request))
         except ServiceError as error:
             entry.status, entry.code = error.status, error.code
-            return _response(decorate(error_answer(error)))
-        entry.identity = context.caller
-        answer = await to_thread.run_sync(service.execute, context, entry)
-        entry.status = answer.status
-        return _response(answer)
+            return response_for(service.decorate(error_answer(error)), None)
+        return await _executed(service, context, facts, entry, rule)
 
     return endpoint
+
+
+def _without_commit(service: Service, rule: Rule, entry: Entry) -> Response:
+    if rule.verb == "drop_before_commit":
+        return Drop()
+    answer = service.decorate(given_answer(rule.action))
+    entry.status, entry.code = answer.status, str(rule.action.get("error_code", ""))
+    return response_for(answer, None)
+
+
+async def _executed(service: Service, context: Context, facts: Facts, entry: Entry, rule: Rule | None) -> Response:
+    entry.identity = context.caller
+    try:
+        answer = await to_thread.run_sync(service.execute, context, entry)
+    finally:
+        service.leave(context, facts)
+    entry.status = answer.status
+    action = rule.action if rule else None
+    if rule is not None and rule.verb == "commit_then_delay":
+        await asyncio.sleep(float(rule.action.get("seconds", 1.0)))
+    if rule is not None and rule.verb == "commit_then_drop":
+        entry.status = 0
+    return response_for(service.decorate(answer, context.caller), action)
 
 
 def _token(service: Service) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         entry = service.arrive("POST", request.url.path)
         form = dict(parse_qsl((await request.body()).decode()))
+        rule = service.choose_fault(Facts("POST", request.url.path, "Token", "", b""), entry)
+        if rule is not None and rule.verb in ANSWER_VERBS:
+            return _without_commit(service, rule, entry)
         try:
             answer = service.authority.token(request.path_params["tenant"], form, origin_of(request))
         except TokenError as error:

@@ -43,6 +43,7 @@ class Authority:
         self.tenant_id = tenant_id
         self.client_id = client_id
         self.client_secret = client_secret
+        self._first_secret = client_secret
         self.secret_expired = False
         self.grants: dict[str, Grant] = {}
         self.device_codes: dict[str, str] = {}
@@ -110,8 +111,20 @@ class Authority:
             raise TokenError(400, "invalid_grant", "70002", "The device code is unknown or used.")
         return self._issue(user)
 
-    def expire_all(self) -> None:
-        """Every token issued so far is worthless from now on; the dev token until it is renewed by `reset`."""
+    def expire_all(self, include_dev_token: bool = False) -> None:
+        """Every token issued so far is worthless from now on; the dev token only if asked."""
+        self.grants.clear()
+        self.dev_token_valid = self.dev_token_valid and not include_dev_token
+
+    def rotate(self, secret: str | None, expired: bool = False) -> None:
+        """The client secret changes, or is refused as expired; tokens stay valid as in reality."""
+        self.secret_expired = expired
+        if not expired:
+            self.client_secret = secret or secrets.token_urlsafe(16)
+
+    def reset(self) -> None:
+        """The secret of the start, no tokens."""
+        self.client_secret, self.secret_expired, self.dev_token_valid = self._first_secret, False, True
         self.grants.clear()
 
     def identify(self, headers: Mapping[str, str]) -> tuple[str, str]:

@@ -9,6 +9,7 @@ import orjson
 
 from .address import RowAddress, find_by_key, parse_reference
 from .context import Answer, Context, json_answer
+from .elastic import run_elastic
 from .errors import ServiceError, duplicate_key, malformed, payload_error, row_missing, unexpected
 from .rows import create_nested, insert_rows, prepare_create, prepare_update, write_updates
 from .schema import Key, Table
@@ -20,13 +21,15 @@ MESSAGES = ("CreateMultiple", "UpdateMultiple", "UpsertMultiple", "DeleteMultipl
 
 def run(context: Context, table: Table, message: str, body: Any) -> Answer:
     """One bulk message. Raises the error of the first bad row, and then nothing is written."""
-    if message == "DeleteMultiple":
+    if message == "DeleteMultiple" and not table.elastic:
         raise ServiceError(501, "0x80040219", "DeleteMultiple has not yet been implemented.")
     if not table.bulk:
         raise ServiceError(
             400, "0x80040800", f"The '{message}' method does not support entities of type '{table.name}'."
         )
     targets = read_targets(table, body)
+    if table.elastic:
+        return run_elastic(context, table, message, targets)
     with context.org.store.transaction():
         return _RUNNERS[message](context, table, targets)
 

@@ -77,6 +77,11 @@ class Context:
         return found
 
     @property
+    def strong(self) -> bool:
+        """Whether definitions are wanted as they are now, not as the cache has them."""
+        return self.headers.get("consistency", "").lower() == "strong"
+
+    @property
     def annotations(self) -> bool:
         """Whether formatted values and lookup names are wanted."""
         return "odata.include-annotations" in self.preferences

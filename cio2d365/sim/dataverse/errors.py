@@ -4,14 +4,25 @@ from __future__ import annotations
 
 
 class ServiceError(Exception):
-    """An answer other than success: HTTP `status`, error `code` (hex text, may be empty) and `message`."""
+    """An answer other than success: HTTP `status`, error `code` (hex text, may be empty) and `message`.
 
-    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
+    `details` are further annotations of the error, shown when the request asks for annotations.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        headers: dict[str, str] | None = None,
+        details: dict[str, str] | None = None,
+    ) -> None:
         super().__init__(f"{status} {code} {message}")
         self.status = status
         self.code = code
         self.message = message
         self.headers = headers or {}
+        self.details = details or {}
 
 
 def payload_error(set_name: str, reason: str) -> ServiceError:

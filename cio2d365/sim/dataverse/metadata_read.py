@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from .address import Segment
@@ -20,7 +20,7 @@ _CASTS = "AttributeMetadata"
 def find_table(context: Context, inside: str) -> Table:
     """The table that `EntityDefinitions(…)` names by LogicalName or MetadataId. 404 when there is none."""
     name, value = _one_key(context, inside)
-    for table in context.org.schema.tables.values():
+    for table in visible_tables(context):
         if value in (table.name if name == "LogicalName" else table.metadata_id,):
             return table
     raise ServiceError(
@@ -28,6 +28,15 @@ def find_table(context: Context, inside: str) -> Table:
         "0x80060888" if name is None else "0x80040217",
         f"Could not find an entity with the name or id '{value}' in the MetadataCache.",
     )
+
+
+def visible_tables(context: Context) -> Iterator[Table]:
+    """All definitions that this request may see; writes see everything."""
+    strong = context.strong or context.method != "GET"
+    for table in list(context.org.schema.tables.values()):
+        shown = context.org.visible(table, strong)
+        if shown is not None:
+            yield shown
 
 
 def _one_key(context: Context, inside: str) -> tuple[str | None, str]:
@@ -51,7 +60,9 @@ def read_tables(context: Context, segments: list[Segment]) -> Answer:
     schema = context.org.schema
     if segments[0].inside is None:
         _refuse_startswith(context)
-        return collection(context, [table_item(schema, table) for table in schema.tables.values()], "EntityDefinitions")
+        return collection(
+            context, [table_item(schema, table) for table in visible_tables(context)], "EntityDefinitions"
+        )
     table = find_table(context, segments[0].inside)
     if len(segments) == 1:
         return single(context, table_item(schema, table), "EntityDefinitions")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from .seeds import organization_rows
 from .store import Store, quoted
 
 if TYPE_CHECKING:
+    from .jobs import DeleteJob
     from .writer import Writer
 
 
@@ -33,9 +34,11 @@ class Switches:
 
     key_path: tuple[str, ...] = ("Pending", "InProgress", "Active")
     key_seconds: float = 1.0
+    customization_seconds: float = 0.0
     metadata_lag_requests: int = 0
     metadata_lag_seconds: float = 0.0
     recycle_bin: bool = False
+    bulk_delete_rows: int = 1_000
     organization_type: str = "CustomerTest"
     dop_hint: int = 4
     max_tables: int = 10_000
@@ -63,6 +66,7 @@ class Organization:
         self.key_jobs: dict[tuple[str, str], KeyProgress] = {}
         self.defined_at: dict[tuple[str, str], tuple[float, int]] = {}
         self.requests_seen = 0
+        self.delete_jobs: list[DeleteJob] = []
         self.writers: dict[str, Writer] = {}
         self.state_file = state_dir / "dataverse.sqlite" if state_dir else None
         if state_dir:
@@ -121,6 +125,7 @@ class Organization:
         self.key_jobs.clear()
         self.defined_at.clear()
         self.writers.clear()
+        self.delete_jobs.clear()
         self._open()
 
     def new_id(self) -> str:
@@ -130,6 +135,27 @@ class Organization:
     def note_defined(self, table: str, column: str = "") -> None:
         """Remember when a component was defined, for the lag of the metadata cache."""
         self.defined_at[table, column] = (self.clock.elapsed(), self.requests_seen)
+
+    def visible(self, table: Table | None, strong: bool = False) -> Table | None:
+        """A definition as a cache shows it that lags behind; `strong` reads see the newest one."""
+        if table is None or strong or not self.defined_at or not self._lags():
+            return table
+        if self._is_hidden(table.name, ""):
+            return None
+        hidden = {name for name in table.columns if self._is_hidden(table.name, name)}
+        shown = {name: column for name, column in table.columns.items() if name not in hidden}
+        return replace(table, columns=shown) if hidden else table
+
+    def _lags(self) -> bool:
+        return self.switches.metadata_lag_seconds > 0 or self.switches.metadata_lag_requests > 0
+
+    def _is_hidden(self, table: str, column: str) -> bool:
+        if (table, column) not in self.defined_at:
+            return False
+        moment, request = self.defined_at[table, column]
+        age = self.clock.elapsed() - moment
+        seen = self.requests_seen - request
+        return age < self.switches.metadata_lag_seconds or seen <= self.switches.metadata_lag_requests
 
     def save_table(self, table: Table) -> None:
         """Register and persist a table definition."""

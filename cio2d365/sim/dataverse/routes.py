@@ -23,6 +23,8 @@ from .address import (
 )
 from .context import Answer, Context, json_answer
 from .errors import ServiceError, malformed, payload_error, unknown_property, unknown_segment
+from .fetch_run import read_fetch, saved_query
+from .jobs import advance_jobs
 from .keys import finish_due_keys
 from .metadata_read import read_choices, read_relationships, read_tables
 from .metadata_write import write_definition
@@ -37,6 +39,8 @@ DEFINITIONS = frozenset({"EntityDefinitions", "GlobalOptionSetDefinitions", "Rel
 def handle(context: Context) -> Answer:
     """Carry out one request. Raises ServiceError for every answer that is not a success."""
     finish_due_keys(context.org)
+    if context.org.delete_jobs:
+        advance_jobs(context)
     segments = split_path(context.path)
     if not segments:
         return _service_document(context)
@@ -107,10 +111,21 @@ def _on_set(context: Context, table: Table, rest: list[Segment]) -> Answer:
     if rest:
         raise unknown_segment(rest[0].name)
     if context.method == "GET":
-        return read_collection(context, table)
+        return _read_set(context, table)
     if context.method == "POST":
         return _post_row(context, table)
     raise _wrong_method(context)
+
+
+def _read_set(context: Context, table: Table) -> Answer:
+    """Rows by OData options, by FetchXML, or by a saved query."""
+    for option in ("fetchXml", "savedQuery", "userQuery"):
+        if option in context.query:
+            text = context.query[option]
+            if option != "fetchXml":
+                text = saved_query(context, option.lower(), text)
+            return read_fetch(context, table, text)
+    return read_collection(context, table)
 
 
 def _wrong_method(context: Context) -> ServiceError:

@@ -6,12 +6,14 @@ Text compares as on a default organisation: without case, accents and trailing s
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,20 @@ def fold(text: Any) -> Any:
         return text.rstrip(" ").lower()
     decomposed = unicodedata.normalize("NFKD", text.rstrip(" ").casefold())
     return "".join(char for char in decomposed if not unicodedata.combining(char))
+
+
+def like_text(text: str | None, pattern: str) -> bool | None:
+    """SQL Server's LIKE with `%`, `_`, `[a-f]` and `[^…]` on folded text."""
+    return None if text is None else _like_expression(pattern).fullmatch(text) is not None
+
+
+@lru_cache(maxsize=256)
+def _like_expression(pattern: str) -> re.Pattern[str]:
+    parts = re.split(r"(%|_|\[\^?[^\]]+\])", pattern)
+    return re.compile("".join(_LIKE.get(part, part if part[:1] == "[" else re.escape(part)) for part in parts), re.S)
+
+
+_LIKE = {"%": ".*", "_": "."}
 
 
 def quoted(name: str) -> str:
@@ -74,6 +90,7 @@ class Store:
             str(path) if path else ":memory:", check_same_thread=False, isolation_level=None
         )
         self.connection.create_function("fold", 1, fold, deterministic=True)
+        self.connection.create_function("like_text", 2, like_text, deterministic=True)
         for pragma in ("journal_mode=WAL", "synchronous=OFF", "temp_store=MEMORY", "cache_size=-200000"):
             self.connection.execute(f"PRAGMA {pragma}")
         self.committed: Counter[tuple[str, str]] = Counter()
