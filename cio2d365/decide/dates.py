@@ -47,7 +47,9 @@ def to_times(texts: pl.Series, *, unit: str, zone: str) -> pl.DataFrame:
 
 
 def to_days(texts: pl.Series, *, unit: str) -> pl.DataFrame:
-    """(value, problem, changed, note, detail) with value like `2026-01-31`: the day as written, or the UTC day of a unix time.
+    """(value, problem, changed, note, detail) with value like `2026-01-31`.
+
+    The day as written, or the UTC day of a unix time.
 
     Raises ValueError for a unit that is not in `UNITS`.
     """

@@ -1,4 +1,4 @@
-"""E-mail addresses: which ones a person can be reached by, and in which form two of them are the same (SR-032, B-001 … B-010).
+"""E-mail addresses: which ones reach a person, and when two of them are the same (SR-032, B-001 … B-010).
 
 Nothing is guessed: a field with two addresses is not an address, and plus tags and dots are part of the name.
 """
@@ -94,9 +94,10 @@ def examine(
 ) -> pl.DataFrame:
     """What each address is worth, one row per value.
 
-    `address` is the cleaned text with its own case (null where no single address was found); `compare` the form for telling
-    whether two people share an address: lower case, domain in IDNA ASCII; `valid` whether it counts for the split rule;
-    `reason` a key of `REASONS`; `changed` whether `address` differs from the text given (L4); `detail` names what is wrong.
+    `address` is the cleaned text with its own case (null where no single address was found); `compare` the form for
+    telling whether two people share an address: lower case, domain in IDNA ASCII; `valid` whether it counts for the
+    split rule; `reason` a key of `REASONS`; `changed` whether `address` differs from the text given (L4); `detail`
+    names what is wrong.
     """
     distinct = emails.cast(pl.String).unique()
     verdicts = [_judge(text, placeholders, roles) for text in cast(Iterable[str | None], distinct)]

@@ -1,4 +1,4 @@
-"""The event profile: which properties the `track()` events carry, how often and of which types (SR-114, SR-115, SR-151).
+"""The event profile: which properties the `track()` events carry, how often and of which types (SR-114, SR-151).
 
 Read in batches, so that memory does not grow with the number of events; the batches' counts are added up by
 `evidence.merge`. That is also where a faster scan or other machines would hand in their parts.
@@ -53,8 +53,8 @@ class EventProfile:
 def profile_events(events: pl.LazyFrame) -> EventProfile:
     """Profile of raw events (`raw.EVENTS`); `track()` events are those of type `event` (SR-053).
 
-    A property that is null counts as absent. Properties that are not a JSON object are listed in `malformed` and stay in
-    the denominator.
+    A property that is null counts as absent. Properties that are not a JSON object are listed in `malformed` and stay
+    in the denominator.
     """
     names = _names(events)
     parts, malformed = _parts(events)

@@ -14,6 +14,7 @@ from cio2d365.decide.event_profile import EventProfile, profile_events
 from cio2d365.decide.evidence import Proposal, propose
 from cio2d365.decide.json_scan import FATAL, Pair, Problem, read_object
 from cio2d365.decide.names import column_names
+from cio2d365.decide.standard import OWN_COLUMNS
 from cio2d365.decide.values import LOSSY, convert
 from cio2d365.errors import DecisionError
 from cio2d365.tables import Column
@@ -22,13 +23,6 @@ __all__ = ["EventColumn", "EventDecision", "EventProfile", "Offer", "profile_eve
 
 REMAINDER = "cio_properties"
 UNREADABLE = "_unreadable"
-OWN_COLUMNS = (
-    "cio_event", "cio_eventid", "cio_event_name", "cio_event_timestamp", "cio_event_type", "cio_event_key", "cio_user_id",
-    "cio_user_id__c", "cio_name", "cio_properties", "cio_anonymous_id", "cio_anonymous_event", "cio_anonymous_eventid",
-    "cio_source", "cio_person", "cio_person_id", "cio_personid", "cio_person_key",
-)  # fmt: skip
-"""Logical names that the event tables use themselves; no property gets one of them."""
-
 BUDGETS = (0, 400)
 PROBLEMS_SCHEMA = {
     "event_key": pl.String,
@@ -42,7 +36,7 @@ PROBLEMS_SCHEMA = {
 
 @dataclass(frozen=True)
 class EventColumn:
-    """One property that becomes a column. `share` is its share over all track() events; `evidence` says why this type."""
+    """One property that becomes a column; `share` counts over all track() events, `evidence` says why this type."""
 
     key: str
     column: Column
@@ -67,8 +61,8 @@ class Offer:
 class EventDecision:
     """The promoted properties and the parameters they came from.
 
-    `share` is exceeded strictly; `budget` is the largest number of columns; `offered` are properties that stay in the JSON
-    column but could be promoted by hand. Keys and column names are unique (DecisionError).
+    `share` is exceeded strictly; `budget` is the largest number of columns; `offered` are properties that stay in the
+    JSON column but could be promoted by hand. Keys and column names are unique (DecisionError).
     """
 
     columns: tuple[EventColumn, ...]
@@ -81,7 +75,7 @@ class EventDecision:
         documents.within(self.budget, *BUDGETS, "events: budget")
         _unique([c.key for c in self.columns], "two columns for the property")
         _unique([c.column.name for c in self.columns], "two properties for the column")
-        taken = {c.column.name for c in self.columns} & set(OWN_COLUMNS)
+        taken = {c.column.name for c in self.columns} & OWN_COLUMNS
         if taken:
             raise DecisionError(f"events: {', '.join(sorted(taken))} is a column of the event table itself")
 
@@ -106,11 +100,11 @@ def propose_events(
 def promote(events: pl.DataFrame, decision: EventDecision) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Events with one converted column per promoted property and `cio_properties`, and what did not go smoothly.
 
-    `cio_properties` is a JSON object of all other properties and of every promoted value that does not fit its column or
-    would lose something there (KEEP), byte for byte as in the source; null when empty. Together they hold what the event
-    held; only a null under a promoted key counts as absent. The second frame has event_key, key, code (problem), note
-    (change), detail, and kept (whether the original is in `cio_properties`). A text that is no object goes to
-    `cio_properties` as a whole, as one string under the key `_unreadable`.
+    `cio_properties` is a JSON object of all other properties and of every promoted value that does not fit its column
+    or would lose something there (KEEP), byte for byte as in the source; null when empty. Together they hold what the
+    event held; only a null under a promoted key counts as absent. The second frame has event_key, key, code
+    (problem), note (change), detail, and kept (whether the original is in `cio_properties`). A text that is no object
+    goes to `cio_properties` as a whole, as one string under the key `_unreadable`.
     """
     keys = [c.key for c in decision.columns]
     split = _split(events["properties"], keys)

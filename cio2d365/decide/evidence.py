@@ -29,8 +29,9 @@ LENGTHS = (100, 200, 400, 1_000, 2_000, STRING_LENGTH)
 def tally(values: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
     """Partial evidence per group: `values` holds the columns of `by` and (type, text, at).
 
-    Columns: one count per word of `TYPES`, max_length (UTF-16 units), places (decimal places), minimum, maximum (numbers, as
-    the source wrote them), low, high (the same as floats), sketch (smallest hashes of the values), examples (three smallest of `at`).
+    Columns: one count per word of `TYPES`, max_length (UTF-16 units), places (decimal places), minimum, maximum
+    (numbers, as the source wrote them), low, high (the same as floats), sketch (smallest hashes of the values),
+    examples (three smallest of `at`).
     """
     kinds = [(pl.col("type") == t).sum().cast(pl.Int64).alias(t) for t in TYPES]
     return (
@@ -63,7 +64,7 @@ def merge(parts: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
 
 
 def finish(evidence: pl.LazyFrame) -> pl.LazyFrame:
-    """Evidence with `present` (not null), `nulls`, `filled` (not null, not blank) and `distinct`; without the sketch."""
+    """Evidence with `present` (not null), `nulls`, `filled` (not blank either) and `distinct`; without the sketch."""
     count = pl.col("sketch").list.len()
     # k smallest of n hashes spread evenly over 2^64: n is near (k - 1) / (largest of them as a fraction)
     fraction = pl.col("sketch").list.last().cast(pl.Float64) / 2.0**64
@@ -120,7 +121,7 @@ def _extremes() -> list[pl.Expr]:
 
 @dataclass(frozen=True)
 class Proposal:
-    """Column kind that holds all values seen. `breaks` counts the values that keep a tighter kind `majority` from fitting."""
+    """Column kind that holds all values seen; `breaks` of them keep the tighter kind `majority` from fitting."""
 
     kind: Kind
     majority: Kind
@@ -135,8 +136,8 @@ class Proposal:
 def propose(name: str, evidence: dict[str, Any]) -> Proposal:
     """The narrowest kind for a key from its evidence row (`finish`), by all values (SR-058 … SR-062, B-040, B-044).
 
-    Texts that read as numbers stay text under names of identifiers, phone and postal codes (B-011). Numbers are taken for
-    unix times only if the name says so and all of them lie in the range of a unit. Mixed types become text.
+    Texts that read as numbers stay text under names of identifiers, phone and postal codes (B-011). Numbers are taken
+    for unix times only if the name says so and all of them lie in the range of a unit. Mixed types become text.
     """
     counts = {t: int(evidence[t] or 0) for t in TYPES}
     groups = _groups(name, counts, evidence)

@@ -1,7 +1,7 @@
 """JSON objects as rows: one row per top-level key, each value as the source wrote it.
 
-`250.00` stays `250.00` and 20 digits stay 20 digits: no number is parsed here. One regular expression reads a pair; only
-strings with escapes and nested values go through the standard decoder, which finds their end and checks them.
+`250.00` stays `250.00` and 20 digits stay 20 digits: no number is parsed here. One regular expression reads a pair;
+only strings with escapes and nested values go through the standard decoder, which finds their end and checks them.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ def scan(texts: pl.Series) -> Scan:
     """All members of all texts, with the JSON type of each value.
 
     `pairs.row` is the text's position; `json` is one of null, bool, int, decimal, text, array, object; `text` is the
-    string's content, or the source text of any other value (nested values as JSON text); `flag` repeats a problem's code.
-    Linear in the input; about 1 µs a member.
+    string's content, or the source text of any other value (nested values as JSON text); `flag` repeats a problem's
+    code. Linear in the input; about 1 µs a member.
     """
     rows: list[int] = []
     pairs: list[Pair] = []

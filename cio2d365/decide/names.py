@@ -39,9 +39,9 @@ def slug(name: str) -> str:
 def column_names(sources: Iterable[str], *, prefix: str, taken: Collection[str] = ()) -> dict[str, str]:
     """A logical name for every source name: `<prefix>_<slug>`, at most 50 characters, unique, none of `taken`.
 
-    Independent of the order of `sources`. Of several sources with one slug the one that is spelled like it keeps the plain
-    name (else the first in sorted order); the others, shortened names and names without letters get a suffix that is a hash
-    of the source name, so that a name never moves to another source when fields come and go.
+    Independent of the order of `sources`. Of several sources with one slug the one that is spelled like it keeps the
+    plain name (else the first in sorted order); the others, shortened names and names without letters get a suffix
+    that is a hash of the source name and stays the same when other fields come and go.
     """
     wanted = sorted(set(sources), key=lambda s: (slug(s) != s, s))
     used = set(taken)
@@ -69,7 +69,7 @@ def _hashed(prefix: str, words: str, mark: str) -> str:
 
 
 def is_legal(name: str) -> bool:
-    """Whether a custom column may have this logical name: prefix, letters, digits, underscores, at most 50 characters."""
+    """Whether a custom column may have this logical name: prefix, letters, digits and underscores, 50 in all."""
     return len(name) <= LONGEST and LEGAL.match(name) is not None
 
 

@@ -1,7 +1,7 @@
 """Who becomes a Contact, who a Lead, who needs a person to look, who stays out (SR-030 … SR-037, I-13).
 
-Facts about each person are computed once; classes for any threshold follow from them without reading the data again. Every
-profile gets exactly one class and one reason.
+Facts about each person are computed once; classes for any threshold follow from them without reading the data again.
+Every profile gets exactly one class and one reason.
 """
 
 from __future__ import annotations
@@ -65,8 +65,9 @@ class SplitRule:
     """Every parameter of the split, checked on creation (DecisionError with the allowed range).
 
     `trait_threshold` is exceeded strictly. The three signals of business identity can be switched off one by one.
-    `inactive_days` excludes people whose last activity is longer ago than that, counted back from `as_of` (ISO day; empty:
-    the day of the newest activity in the snapshot); people without any known activity are never excluded by it.
+    `inactive_days` excludes people whose last activity is longer ago than that, counted back from `as_of` (ISO day;
+    empty: the day of the newest activity in the snapshot); people without any known activity are never excluded by
+    it.
     """
 
     trait_threshold: int = 2
@@ -106,9 +107,10 @@ def facts(
 ) -> pl.DataFrame:
     """What the rule looks at, one row per person, in the order of `people`; see `FACTS_SCHEMA`.
 
-    `people` and `relationships` are raw tables; `people` may also have Boolean columns `suppressed` and `deleted` where the
-    source knows them. `company_type` is the object type that holds companies (None: no relation counts). Depends on the rule's
-    lists and `as_of` only, never on thresholds and switches. `trait_count` counts traits the customer set that are not blank.
+    `people` and `relationships` are raw tables; `people` may also have Boolean columns `suppressed` and `deleted`
+    where the source knows them. `company_type` is the object type that holds companies (None: no relation counts).
+    Depends on the rule's lists and `as_of` only, never on thresholds and switches. `trait_count` counts traits the
+    customer set that are not blank.
     """
     emails = examine(people["email"], placeholders=rule.placeholders)
     found = people.select("person_key", *_flags(people)).hstack(
@@ -205,7 +207,7 @@ def _business_domain(rule: SplitRule) -> pl.Expr:
 
 
 def _trait_facts(attributes: pl.Series, rule: SplitRule) -> pl.DataFrame:
-    """trait_count and company_trait per person; read in slices, so that memory does not grow with the number of people."""
+    """trait_count and company_trait per person; read in slices, which bounds the memory."""
     wanted = frozenset(slug(t) for t in rule.company_traits)
     parts = [_slice_facts(attributes.slice(at, _BATCH), wanted) for at in range(0, len(attributes), _BATCH)]
     return pl.concat(parts) if parts else _slice_facts(attributes, wanted)

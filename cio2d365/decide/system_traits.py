@@ -1,4 +1,4 @@
-"""Attributes that are not the customer's data: identifiers and what Customer.io keeps about a person (customerio-api 3.4)."""
+"""Attributes that are not the customer's data: identifiers and what Customer.io keeps (customerio-api 3.4)."""
 
 from __future__ import annotations
 
@@ -24,3 +24,10 @@ def is_system(name: str) -> bool:
 def carried_by(name: str) -> str:
     """What becomes of a system attribute; empty for one of the customer's own."""
     return CARRIED.get(name, KEPT_BY_SOURCE if name.startswith("_") else "")
+
+
+def object_carried_by(name: str) -> str:
+    """What becomes of an object's own identifier or a key kept by Customer.io; empty for a customer's attribute."""
+    if name in ("object_id", "cio_object_id", "object_type_id"):
+        return "carried by the record's identity"
+    return KEPT_BY_SOURCE if name.startswith("_") else ""

@@ -1,4 +1,4 @@
-"""The trait profile: what the attributes of people or objects hold, and which column kind holds all of it (SR-057 … SR-064)."""
+"""The trait profile: what attributes of people or objects hold, and as which kind (SR-057 … SR-064)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NULL_RATE = 0.80
 """A trait is flagged when strictly more of it is missing (SR-064)."""
 
 FEW_VALUES, MANY_VALUES = 10, 200
-"""More distinct values than the first, up to the second: an Option Set is proposed; up to the first: offered (SR-063)."""
+"""Distinct values: above the first, up to the second an Option Set is proposed; up to the first offered (SR-063)."""
 
 REPEATS = 5.0
 """Rows per distinct value from which values count as a category."""
@@ -52,13 +52,13 @@ _PROPOSAL = {
 def profile_traits(rows: pl.DataFrame, *, key: str, classes: pl.DataFrame | None = None) -> pl.DataFrame:
     """One row per trait, most present first. `rows` has the column `key` and `attributes` (JSON objects).
 
-    trait; rows (denominator: all of `rows`); present (neither missing, null, "" nor blank); null_rate; a count per word of
-    `TYPES`; kind (by all values) with unit, length, precision, rounding and note; majority (kind of most values) and breaks
-    (values that keep it from fitting); distinct (`estimated` from 1,024 on); max_length (UTF-16 units); minimum, maximum
-    (numbers as written), low, high (as floats), places; top (value and count; all values up to 200 distinct ones, else the
-    10 commonest, then counts may be low); examples (keys of rows); flagged (null_rate > 0.80); option_set (`proposed`,
-    `alternative` or empty); personal (by name); system (reserved or kept by Customer.io). With `classes`
-    (`key`, cls): present_<cls> and null_rate_<cls> for each class that occurs.
+    trait; rows (denominator: all of `rows`); present (neither missing, null, "" nor blank); null_rate; a count per
+    word of `TYPES`; kind (by all values) with unit, length, precision, rounding and note; majority (kind of most
+    values) and breaks (values that keep it from fitting); distinct (`estimated` from 1,024 on); max_length (UTF-16
+    units); minimum, maximum (numbers as written), low, high (as floats), places; top (value and count; all values up
+    to 200 distinct ones, else the 10 commonest, then counts may be low); examples (keys of rows); flagged (null_rate
+    > 0.80); option_set (`proposed`, `alternative` or empty); personal (by name); system (reserved or kept by
+    Customer.io). With `classes` (`key`, cls): present_<cls> and null_rate_<cls> for each class that occurs.
     """
     grouped = _by_class(rows, key, classes)
     parts, counts = _scan_batches(grouped, key)

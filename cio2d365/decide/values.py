@@ -87,12 +87,12 @@ def convert(
     """Each value for `column`: (value, problem, changed, note, detail), one row per value, in order.
 
     `value` has the JSON type that Dataverse takes: text for string, memo, dates (`2026-01-31`), times
-    (`2026-01-31T08:00:00Z`), multi-select (`"1,9"`) and GUIDs; Int64 for whole numbers and choices, Float64 for decimals,
-    Boolean. `problem` is a key of `PROBLEMS` (value is null then), `note` one of `NOTES`, `detail` says where or how much.
-    Null in, null out; blank text is null with note `empty`. `unit` (s, ms, us, iso, mixed) is how the whole column writes
-    times, `zone` the zone of times without offset. `rounding` allows rounding to the column's places; without it a value
-    with more digits is a problem (B-041). Numbers are exact or refused: a decimal whose nearest double reads differently
-    is E-PRECISION.
+    (`2026-01-31T08:00:00Z`), multi-select (`"1,9"`) and GUIDs; Int64 for whole numbers and choices, Float64 for
+    decimals, Boolean. `problem` is a key of `PROBLEMS` (value is null then), `note` one of `NOTES`, `detail` says
+    where or how much. Null in, null out; blank text is null with note `empty`. `unit` (s, ms, us, iso, mixed) is how
+    the whole column writes times, `zone` the zone of times without offset. `rounding` allows rounding to the column's
+    places; without it a value with more digits is a problem (B-041). Numbers are exact or refused: a decimal whose
+    nearest double reads differently is E-PRECISION.
     """
     texts = _as_text(values)
     distinct = texts.unique()
