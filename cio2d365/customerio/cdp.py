@@ -41,6 +41,11 @@ class Call:
         """Unix milliseconds: `sent_at`, the nearest thing to the caller's own time that the files keep."""
         return int(float(self.values.get("sent_at") or self.values["received_at"]) * 1000)
 
+    @property
+    def received(self) -> int:
+        """Unix milliseconds when the service took the call in, by the service's own clock."""
+        return int(float(self.values["received_at"]) * 1000)
+
     def text(self, key: str) -> str | None:
         """A value as text; null and empty are None; numbers keep their digits (B-012)."""
         value = self.values.get(key)
@@ -103,7 +108,7 @@ def _call(kind: str, file: str, row: int, line: Line) -> Call | Row:
 
 def _without_time(call: Call, line: Line) -> Row | None:
     try:
-        _ = call.at
+        _ = call.at, call.received
     except (KeyError, TypeError, ValueError, OverflowError):
         return _refuse(
             call.kind, call.file, call.row, line, call.text("id"), "E-TIME", "sent_at and received_at are no times"

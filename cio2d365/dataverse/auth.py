@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -69,6 +70,20 @@ def _token(application: msal.ConfidentialClientApplication, origin: str, client_
     raise AuthorityError(f"no token for application {client_id}: {answer.get('error')}")
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """What MSAL reads of an answer."""
+
+    status_code: int
+    text: str
+    headers: dict[str, str]
+
+    def raise_for_status(self) -> None:
+        """As MSAL expects it of an HTTP client."""
+        if self.status_code >= 400:
+            raise AuthorityError(f"the token authority answered {self.status_code}")
+
+
 class _MsalHttp:
     """The HTTP client that MSAL calls, on httpx; an authority on this machine is spoken to in plain http."""
 
@@ -79,11 +94,11 @@ class _MsalHttp:
         self._plain = parts.netloc if parts.scheme == "http" else ""
         self._client = httpx.Client(timeout=30.0)
 
-    def get(self, url: str, params: Any = None, headers: Any = None, **_: Any) -> httpx.Response:
+    def get(self, url: str, params: Any = None, headers: Any = None, **_: Any) -> _Answer:
         """GET as MSAL calls it."""
         return self._send("GET", url, params=params, headers=headers)
 
-    def post(self, url: str, params: Any = None, data: Any = None, headers: Any = None, **_: Any) -> httpx.Response:
+    def post(self, url: str, params: Any = None, data: Any = None, headers: Any = None, **_: Any) -> _Answer:
         """POST as MSAL calls it."""
         return self._send("POST", url, params=params, data=data, headers=headers)
 
@@ -91,11 +106,14 @@ class _MsalHttp:
         """Close the connections."""
         self._client.close()
 
-    def _send(self, method: str, url: str, **kwargs: Any) -> httpx.Response:
+    def _send(self, method: str, url: str, **kwargs: Any) -> _Answer:
         parts = urlsplit(url)
         if self._plain and parts.netloc == self._plain:
             url = parts._replace(scheme="http").geturl()
         try:
-            return self._client.request(method, url, **kwargs)
+            answer = self._client.request(method, url, **kwargs)
         except httpx.HTTPError as error:
             raise Transient(f"the token authority {parts.netloc} cannot be reached: {error}") from None
+        secure = f"https://{self._plain}"
+        text = answer.text.replace(f"http://{self._plain}", secure) if self._plain else answer.text
+        return _Answer(answer.status_code, text, dict(answer.headers))

@@ -86,11 +86,16 @@ class Dataverse:
         rows = [{name: row.get(name) for name in select} for page in pages for row in page]
         return pl.DataFrame(rows, schema=list(select), infer_schema_length=None)
 
-    def rows_by_id(self, table: Table, ids: Iterable[str], select: Sequence[str]) -> Iterator[Row]:
-        """Those rows whose primary key is among `ids`, in requests of 400 ids."""
+    def rows_by_id(
+        self, table: Table, ids: Iterable[str], select: Sequence[str], *, lookup_tables: bool = False
+    ) -> Iterator[Row]:
+        """Those rows whose primary key is among `ids`, in requests of 400 ids.
+
+        With `lookup_tables` each lookup comes with an annotation that names the table it points to.
+        """
         rest = iter(ids)
         while batch := list(islice(rest, requests.IDS_PER_QUERY)):
-            yield from self.rows(requests.rows_by_id(table, batch, select))
+            yield from self.rows(requests.rows_by_id(table, batch, select, lookup_tables=lookup_tables))
 
     def existing_ids(self, table: Table, ids: Iterable[str]) -> set[str]:
         """Which of our ids are there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -12,6 +13,7 @@ from cio2d365.transport import Request, json_body
 API = "/api/data/v9.2"
 HEADERS = {"Accept": "application/json", "OData-MaxVersion": "4.0", "OData-Version": "4.0"}
 JSON = {"Content-Type": "application/json; charset=utf-8"}
+LOOKUP_TABLE = "Microsoft.Dynamics.CRM.lookuplogicalname"
 PAGE_ROWS = 5000
 IDS_PER_QUERY = 400  # In() with 400 GUIDs is about 19,000 characters; an address may have 32,768
 
@@ -41,11 +43,15 @@ def rows(table: Table, select: Sequence[str], where: str = "") -> Request:
     return get(table.set_name, query, page=PAGE_ROWS)
 
 
-def rows_by_id(table: Table, ids: Iterable[str], select: Sequence[str]) -> Request:
+def rows_by_id(table: Table, ids: Iterable[str], select: Sequence[str], *, lookup_tables: bool = False) -> Request:
     """Those rows of a table whose primary key is among `ids` (at most IDS_PER_QUERY)."""
     values = ",".join(text(i) for i in ids)
     where = f"Microsoft.Dynamics.CRM.In(PropertyName={text(table.primary_id)},PropertyValues=[{values}])"
-    return rows(table, select, where)
+    request = rows(table, select, where)
+    if not lookup_tables:
+        return request
+    prefer = f'{request.headers["Prefer"]},odata.include-annotations="{LOOKUP_TABLE}"'
+    return replace(request, headers={**request.headers, "Prefer": prefer})
 
 
 def create_multiple(table: Table, targets: Sequence[Mapping[str, Any]]) -> Request:

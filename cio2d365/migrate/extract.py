@@ -6,6 +6,7 @@ from the files up to their last event and from the API after it, so that no peri
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,7 @@ from cio2d365.migration import Migration, Snapshot, save_snapshot
 
 Row = dict[str, Any]
 Progress = Callable[[int, int, str], None]
+ULID_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 API_EVENT_TYPES = ("event", "page", "screen")
 
 
@@ -63,6 +65,7 @@ class Tally:
 @dataclass
 class _Read:
     rows: dict[str, list[Row]] = field(default_factory=lambda: {name: [] for name in raw.TABLES})
+    identified: dict[str, str] = field(default_factory=dict)
     tallies: dict[str, Tally] = field(default_factory=dict)
 
     def tally(self, name: str) -> Tally:
@@ -125,6 +128,7 @@ def apply(plan: ExtractPlan, migration: Migration, source: Source, *, at: str, p
     """Read everything and write the snapshot; `at` is ISO 8601 UTC. Nothing is written when any part fails."""
     read = _Read()
     calls = cdp.read_calls(_distinct(source))
+    read.identified = _identified(calls)
     if source.api:
         documents = _from_api(read, migration, source.api, plan.company_type, progress)
     else:
@@ -140,6 +144,13 @@ def apply(plan: ExtractPlan, migration: Migration, source: Source, *, at: str, p
         "tallies": {name: vars(tally) for name, tally in read.tallies.items()}, "coverage": coverage(frames["events"]),
     }  # fmt: skip
     return save_snapshot(migration, frames, documents, facts)
+
+
+def _identified(calls: cdp.Calls) -> dict[str, str]:
+    """Anonymous id → user id, where the calls name exactly one user for it (B-088); an ambiguous one is not guessed."""
+    pairs = set(cdp.known_anonymous(calls.calls))
+    counts = Counter(anonymous for anonymous, _ in pairs)
+    return {anonymous: user for anonymous, user in pairs if counts[anonymous] == 1}
 
 
 def _distinct(source: Source) -> list[Any]:
@@ -296,12 +307,13 @@ def _events(read: _Read, source: Source, calls: cdp.Calls, before: list[Row]) ->
     rows, merged, commands = cdp.events(tracked)
     rejected = [row for row in calls.rejected if row["object"] == "events"]
     read.add("events", rows, rejected, merged=merged, excluded=commands)
-    cut = max((row["at"] for row in rows), default=None)
     if source.api is None:
         return
+    cut = max((call.received for call in tracked), default=0)
     live = [_api_event(a) for kind in API_EVENT_TYPES for a in source.api.activities(kind)]
-    live += [row for row in before if row["event_key"] not in {r["event_key"] for r in live}]
-    later = [row for row in live if cut is None or row["at"] > cut]
+    now = {row["event_key"] for row in live}
+    live += [row for row in before if row["event_key"] not in now]
+    later = [row for row in live if _recorded(row) > cut]
     read.add("events", later, excluded=len(live) - len(later))
     notes = [f"{commands} CDP commands" if commands else "", _covered(len(live) - len(later))]
     read.tally("events").note = ", ".join(n for n in notes if n)
@@ -322,6 +334,14 @@ def _api_event(row: Row) -> Row:
     }  # fmt: skip
 
 
+def _recorded(row: Row) -> int:
+    """When the service took an activity in: the ULID's own time, since the event's time may be anything (B-036)."""
+    text = str(row["event_key"]).partition(":")[2]
+    if len(text) != 26 or any(c not in ULID_LETTERS for c in text):
+        return int(row["at"])
+    return sum(ULID_LETTERS.index(c) << (5 * (9 - i)) for i, c in enumerate(text[:10]))
+
+
 def _known_before(migration: Migration) -> list[Row]:
     """Activities of the last snapshot: the API forgets after 30 days, a project does not (`customerio-api 7.2`)."""
     try:
@@ -339,8 +359,10 @@ def _frames(read: _Read) -> dict[str, pl.DataFrame]:
     known = _people_by_name(people)
     frames = {"people": people, "objects": _one_per_key(read, "objects", "object_key")}
     for name in ("relationships", "events"):
-        frame = raw.frame(name, read.rows[name]).with_columns(_person(known))
-        frames[name] = frame.select(raw.TABLES[name].keys())
+        frames[name] = raw.frame(name, read.rows[name]).with_columns(_person(known, "person_id"))
+    known_later = {a: known[user] for a, user in read.identified.items() if user in known}
+    by_anonymous = pl.when(pl.col("person_id").is_null()).then(_person(known_later, "anonymous_id"))
+    frames["events"] = frames["events"].with_columns(pl.col("person_key").fill_null(by_anonymous))
     frames["relationships"] = frames["relationships"].sort("person_id", "object_key")
     frames["events"] = frames["events"].sort("at", "event_key")
     frames["object_types"] = raw.frame("object_types", read.rows["object_types"]).sort("object_type_id")
@@ -367,10 +389,11 @@ def _people_by_name(people: pl.DataFrame) -> dict[str, str]:
     return known
 
 
-def _person(known: Mapping[str, str]) -> pl.Expr:
+def _person(known: Mapping[str, str], column: str) -> pl.Expr:
     if not known:
         return pl.lit(None, dtype=pl.String).alias("person_key")
-    return pl.col("person_id").replace_strict(dict(known), default=None, return_dtype=pl.String).alias("person_key")
+    keys = pl.col(column).replace_strict(dict(known), default=None, return_dtype=pl.String)
+    return keys.alias("person_key")
 
 
 def _balance(read: _Read) -> None:

@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -93,12 +94,16 @@ class Ledger:
     # --- runs ---------------------------------------------------------------------------------------------------------
 
     def begin_run(self, run_id: str, plan: str, at: str) -> int:
-        """Open a run, or continue it; its number tags the rows it creates (`importsequencenumber`)."""
+        """Open a run, or continue it; its number tags the rows it creates (`importsequencenumber`).
+
+        The number is the second of its start (`at` is ISO 8601), so that no other ledger has given it to its rows.
+        """
+        second = int(datetime.fromisoformat(at).timestamp())
         with self._db:
             self._db.execute(
-                "INSERT INTO runs SELECT ?, coalesce(max(number), 0) + 1, ?, ?, NULL, 'running' FROM runs WHERE true "
-                "ON CONFLICT (run_id) DO UPDATE SET state = 'running', plan = excluded.plan",
-                (run_id, plan, at),
+                "INSERT INTO runs SELECT ?, max(?, coalesce(max(number), 0) + 1), ?, ?, NULL, 'running' FROM runs "
+                "WHERE true ON CONFLICT (run_id) DO UPDATE SET state = 'running', plan = excluded.plan",
+                (run_id, second, plan, at),
             )
         return int(self._one("SELECT number FROM runs WHERE run_id = ?", run_id))
 
@@ -126,7 +131,8 @@ class Ledger:
         """What is known of some rows."""
         marks = orjson.dumps(list(ids)).decode()
         sql = (
-            "SELECT row_id, hash, state, action FROM rows WHERE tbl = ? AND row_id IN (SELECT value FROM json_each(?))"
+            "SELECT row_id, hash, w.state, action, number FROM rows w JOIN runs USING (run_id) "
+            "WHERE tbl = ? AND row_id IN (SELECT value FROM json_each(?))"
         )
         return {row_id: Known(*rest) for row_id, *rest in self._db.execute(sql, (table, marks))}
 
@@ -160,6 +166,12 @@ class Ledger:
         )
         with self._db:
             self._db.executemany(sql, rows)
+
+    def landed(self, table: str, row_ids: Iterable[str]) -> None:
+        """Rows that were meant by a run that died, and that the target shows it did create."""
+        sql = "UPDATE rows SET state = 'done', created_by = run_id WHERE tbl = ? AND row_id = ?"
+        with self._db:
+            self._db.executemany(sql, [(table, i) for i in row_ids])
 
     def close_chunk(self, run_id: str, table: str, n: int, counts: dict[str, int]) -> None:
         """Record the sums of a chunk: created, updated, unchanged, quarantined."""

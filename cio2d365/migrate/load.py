@@ -1,8 +1,8 @@
 """Send staged rows in dependency order, exactly once (L1, L2, L3).
 
-A chunk (at most 5,000 rows) is compared with the ledger: rows confirmed with the same content are left alone, new rows are
-created with ids that we chose, changed rows are updated after their old values were kept. A row meant but never confirmed is
-looked up in the target before it is sent again.
+A chunk (at most 5,000 rows) is compared with the ledger: rows confirmed with the same content are left alone, new rows
+are created with ids that we chose, changed rows are updated after their old values were kept. A row meant but never
+confirmed is looked up in the target before it is sent again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from cio2d365.tables import Table
 
 Row = dict[str, Any]
 Progress = Callable[[int, int, str], None]
-PREIMAGE_IGNORES = ("@odata.etag",)
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def plan(
 ) -> LoadPlan:
     """What a load would do; sends nothing. `staged` is in order of loading; without a ledger every row is new."""
     rows = [
-        {"table": name, "rows": frame.height, **_forecast(frame, tables[name], ledger)}
+        {"table": name, "rows": frame.height, **_forecast(frame, name, tables, ledger)}
         for name, frame in staged.items()
     ]
     return LoadPlan(
@@ -60,10 +59,11 @@ def plan(
     )
 
 
-def _forecast(frame: pl.DataFrame, table: Table, ledger: Ledger | None) -> dict[str, int]:
+def _forecast(frame: pl.DataFrame, name: str, tables: Mapping[str, Table], ledger: Ledger | None) -> dict[str, int]:
     counts: Counter[str] = Counter()
+    table = tables[name]
     for part in frame.iter_slices(5000):
-        rows = payloads(part, table)
+        rows = payloads(part, name, tables)
         known = ledger.known(table.name, [r[table.primary_id] for r in rows]) if ledger else {}
         for row in rows:
             seen = known.get(row[table.primary_id])
@@ -89,7 +89,7 @@ def apply(
     parallel = max(1, min(settings.parallel, client.who_am_i().parallel_hint))
     total, done = sum(frame.height for frame in staged.values()), 0
     for name, frame in staged.items():
-        loader = _Table(run, tables[name], client, ledger, settings, parallel)
+        loader = _Table(run, tables[name], tables, client, ledger, settings, parallel)
         for n, part in enumerate(frame.iter_slices(settings.chunk_rows)):
             loader.chunk(n, part)
             done += part.height
@@ -113,13 +113,14 @@ def check(balance: pl.DataFrame, staged: Mapping[str, int]) -> None:
 class _Table:
     run: Run
     table: Table
+    tables: Mapping[str, Table]
     client: Dataverse
     ledger: Ledger
     settings: Load
     parallel: int
 
     def chunk(self, n: int, part: pl.DataFrame) -> None:
-        rows = {row[self.table.primary_id]: row for row in payloads(part, self.table)}
+        rows = {row[self.table.primary_id]: row for row in payloads(part, self.table.name, self.tables)}
         if len(rows) != part.height:
             raise ConservationError(f"{self.table.name}: {part.height} staged rows have {len(rows)} ids")
         keys = dict(zip(part[self.table.primary_id], part["cio_source_key"], strict=True))
@@ -134,18 +135,19 @@ class _Table:
     def _sorted(self, rows: Mapping[str, Row]) -> tuple[list[str], list[str], Counter[str]]:
         """Ids to create, ids to update, and what is settled already."""
         known = self.ledger.known(self.table.name, list(rows))
-        doubtful = [i for i, k in known.items() if k.state == "intended" and k.action == "create"]
-        landed = self.client.existing_ids(self.table, doubtful) if doubtful else set()
-        self.ledger.conclude(self.run.run_id, self.table.name, [RowOutcome(i, Outcome.CREATED) for i in landed])
+        doubtful = {i: k.number for i, k in known.items() if k.state == "intended" and k.action == "create"}
+        tags = bulk.tags(self.client, self.table, doubtful) if doubtful else {}
+        landed = {i for i, tag in tags.items() if tag == doubtful[i]}
+        self.ledger.landed(self.table.name, landed)
         same = {i for i, k in known.items() if k.hash == content_hash(rows[i]) and (k.state == "done" or i in landed)}
-        there = {i for i, k in known.items() if k.state == "done" or i in landed or k.action == "update"}
+        there = {i for i, k in known.items() if k.state == "done" or i in tags or k.action == "update"}
         create = [i for i in rows if i not in there]
         update = [i for i in rows if i in there and i not in same]
         settled = Counter(unchanged=len(same - landed), created=len(same & landed))
         return create, update, settled
 
     def _create(self, rows: list[Row], update: list[str]) -> Counter[str]:
-        tagged = [row | {"importsequencenumber": self.run.number} for row in rows]
+        tagged = [row | {bulk.TAG: self.run.number} for row in rows]
         streak = bulk.Streak(self.settings.same_error_limit)
         counts: Counter[str] = Counter()
         for outcomes in self._parallel(lambda part: bulk.create(self.client, self.table, part, streak), tagged):
@@ -170,8 +172,8 @@ class _Table:
         wanted = {name for row in rows for name in row}
         columns = sorted({_read_name(self.table, name) for name in wanted})
         ids = (row[self.table.primary_id] for row in rows)
-        found = self.client.rows_by_id(self.table, ids, columns)
-        pictures = ((str(row[self.table.primary_id]), {c: row.get(c) for c in columns}) for row in found)
+        found = self.client.rows_by_id(self.table, ids, columns, lookup_tables=True)
+        pictures = ((str(row[self.table.primary_id]), _picture(row)) for row in found)
         self.ledger.keep_preimages(self.run.run_id, self.table.name, pictures)
 
     def _parallel(
@@ -186,22 +188,20 @@ class _Table:
             yield from workers.map(send, parts)
 
 
-def payloads(part: pl.DataFrame, table: Table) -> list[Row]:
+def payloads(part: pl.DataFrame, name: str, tables: Mapping[str, Table]) -> list[Row]:
     """Staged rows as the API takes them: nulls left out, lookups as bind paths (`dataverse-api 4`)."""
-    binds = table.binds
-    sets = {"contact": "contacts", "lead": "leads", "account": "accounts"}
-    renames = {c: f"{c}@odata.bind" for c in part.columns if c in binds}
+    binds = {nav: target for nav, (_, target) in tables[name].binds.items() if nav in part.columns}
     paths = [
-        pl.format("/{}({})", pl.lit(sets.get(binds[c][1], _set_name(binds[c][1]))), pl.col(c)).alias(renames[c])
-        for c in renames
+        pl.format("/{}({})", pl.lit(tables[target].set_name), pl.col(nav)).alias(f"{nav}@odata.bind")
+        for nav, target in binds.items()
     ]
-    plain = [c for c in part.columns if c not in renames and not c.startswith("_")]
-    frame = part.select(*plain, *paths)
+    frame = part.select(*(c for c in part.columns if c not in binds), *paths)
     return [{k: v for k, v in row.items() if v is not None} for row in frame.iter_rows(named=True)]
 
 
-def _set_name(table: str) -> str:
-    return f"{table}s"
+def _picture(row: Row) -> Row:
+    """Old values, and for lookups the table that they pointed to; the ETag is not a value."""
+    return {k: v for k, v in row.items() if not k.endswith("etag")}
 
 
 def _read_name(table: Table, name: str) -> str:

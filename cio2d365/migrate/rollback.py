@@ -1,0 +1,161 @@
+"""Undo one run: delete the rows that it created, give the rows that it changed their old values back (SR-003, I-29).
+
+Reverse order of loading. A row whose deletion would take somebody else's rows along is left alone and listed. Can be
+killed and started again: what is gone is gone, and the ledger knows the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from cio2d365.dataverse import bulk, requests
+from cio2d365.dataverse.client import Dataverse
+from cio2d365.errors import Refused, RequestRejected
+from cio2d365.migrate.ledger import Ledger
+from cio2d365.tables import Table
+
+Progress = Callable[[int, int, str], None]
+LOOKUP_TABLE = f"@{requests.LOOKUP_TABLE}"
+# Deleting a parent deletes these children too (cascade-config: parental relationships of the standard tables).
+PARENTAL = (
+    ("account", "contact", "parentcustomerid"), ("account", "lead", "customerid"),
+    ("contact", "contact", "parentcustomerid"), ("contact", "lead", "customerid"),
+)  # fmt: skip
+PARALLEL = 4
+
+
+@dataclass(frozen=True)
+class TablePlan:
+    """What undoing a run means for one table."""
+
+    table: str
+    delete: tuple[str, ...]
+    restore: tuple[str, ...]
+    protected: tuple[str, ...]
+    gone: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RollbackPlan:
+    """All tables of a run, in the order in which they are undone."""
+
+    run_id: str
+    tables: tuple[TablePlan, ...]
+
+    def frame(self) -> pl.DataFrame:
+        """Per table: rows to delete, to restore, protected, and gone already."""
+        rows = [
+            {"table": t.table, "to_delete": len(t.delete), "to_restore": len(t.restore), "protected": len(t.protected),
+             "gone": len(t.gone)}
+            for t in self.tables
+        ]  # fmt: skip
+        kinds = dict.fromkeys(("to_delete", "to_restore", "protected", "gone"), pl.Int64)
+        return pl.DataFrame(rows, schema={"table": pl.String, **kinds})
+
+
+def plan(run_id: str, ledger: Ledger, client: Dataverse, tables: Mapping[str, Table]) -> RollbackPlan:
+    """What `apply` will do; reads the ledger and the target. Refused for a run that the ledger does not know."""
+    if not ledger.has_run(run_id):
+        raise Refused(f"{ledger.path} knows no run {run_id}; `cio2d365 status` lists them")
+    names = list(reversed(ledger.tables_of(run_id)))
+    created = {name: ledger.created_by(run_id, name) for name in names}
+    there = {name: client.existing_ids(tables[name], created[name]) for name in names}
+    kept = {name: _protected(client, tables, name, there) for name in names}
+    return RollbackPlan(run_id, tuple(
+        TablePlan(
+            name,
+            tuple(i for i in created[name] if i in there[name] - kept[name]),
+            tuple(i for i, _ in ledger.preimages(run_id, name) if i not in set(created[name])),
+            tuple(sorted(kept[name])),
+            tuple(i for i in created[name] if i not in there[name]),
+        )
+        for name in names
+    ))  # fmt: skip
+
+
+def _protected(
+    client: Dataverse, tables: Mapping[str, Table], parent: str, created: Mapping[str, set[str]]
+) -> set[str]:
+    """Parents that hold a child which this run did not create: deleting them would delete it too."""
+    found: set[str] = set()
+    for name, child, lookup in PARENTAL:
+        if name == parent and child in tables:
+            key, value = tables[child].primary_id, f"_{lookup}_value"
+            rows = client.rows(requests.rows(tables[child], [key, value], f"{value} ne null"))
+            found |= {str(r[value]).lower() for r in rows if str(r[key]).lower() not in created.get(child, set())}
+    return found & created[parent]
+
+
+def apply(
+    planned: RollbackPlan,
+    ledger: Ledger,
+    client: Dataverse,
+    tables: Mapping[str, Table],
+    *,
+    at: str,
+    progress: Progress,
+) -> pl.DataFrame:
+    """Delete and restore; per table how many were deleted, restored, protected. Safe to run again."""
+    total = sum(len(t.delete) + len(t.restore) for t in planned.tables)
+    done, rows = 0, []
+    for part in planned.tables:
+        table = tables[part.table]
+        for batch in _batches(part.delete, 200):
+            _delete(client, table, batch)
+            ledger.forget(table.name, batch)
+            done += len(batch)
+            progress(done, total, f"deleting {table.name}")
+        ledger.forget(table.name, part.gone)
+        restored = _restore(planned.run_id, part, ledger, client, tables)
+        done += restored
+        progress(done, total, f"restoring {table.name}")
+        rows.append({"table": table.name, "deleted": len(part.delete), "restored": restored,
+                     "protected": len(part.protected), "gone": len(part.gone)})  # fmt: skip
+    ledger.end_run(planned.run_id, "rolled back", at)
+    return pl.DataFrame(rows)
+
+
+def _batches(ids: tuple[str, ...], size: int) -> Iterable[tuple[str, ...]]:
+    return (ids[i : i + size] for i in range(0, len(ids), size))
+
+
+def _delete(client: Dataverse, table: Table, ids: tuple[str, ...]) -> None:
+    def one(row_id: str) -> None:
+        try:
+            client.send(requests.delete_row(table, row_id))
+        except RequestRejected as error:
+            if error.status != 404:
+                raise
+
+    with ThreadPoolExecutor(PARALLEL) as workers:
+        list(workers.map(one, ids))
+
+
+def _restore(run_id: str, part: TablePlan, ledger: Ledger, client: Dataverse, tables: Mapping[str, Table]) -> int:
+    table, wanted = tables[part.table], set(part.restore)
+    pictures = [(i, p) for i, p in ledger.preimages(run_id, part.table) if i in wanted]
+    for row_id, picture in pictures:
+        client.send(requests.update_row(table, row_id, _values(picture, table, tables)))
+    ledger.restored(run_id, part.table, [row_id for row_id, _ in pictures])
+    return len(pictures)
+
+
+def _values(picture: Mapping[str, Any], table: Table, tables: Mapping[str, Table]) -> dict[str, Any]:
+    """An old picture as an update: plain values as they were, lookups bound to what they pointed to, or cleared."""
+    values: dict[str, Any] = {}
+    for name, value in picture.items():
+        column = table.column(name)
+        if column is not None and column.updatable and name not in (table.primary_id, bulk.TAG):
+            values[name] = value
+        lookup = table.lookup(name[1:].removesuffix("_value")) if name.startswith("_") else None
+        if lookup is None or name.endswith(LOOKUP_TABLE):
+            continue
+        kind = str(picture.get(f"{name}{LOOKUP_TABLE}") or lookup.targets[0][0])
+        bound = f"/{tables[kind].set_name}({value})" if value and kind in tables else None
+        values[f"{lookup.navigation(kind)}@odata.bind"] = bound
+    return values
