@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import polars as pl
@@ -12,7 +12,7 @@ import polars as pl
 from cio2d365.decide import documents
 from cio2d365.decide.event_profile import EventProfile, profile_events
 from cio2d365.decide.evidence import Proposal, propose
-from cio2d365.decide.json_scan import FATAL, Pair, Problem, read_object
+from cio2d365.decide.json_scan import FATAL, pick, scan
 from cio2d365.decide.names import column_names
 from cio2d365.decide.standard import OWN_COLUMNS
 from cio2d365.decide.values import LOSSY, convert
@@ -24,14 +24,6 @@ __all__ = ["EventColumn", "EventDecision", "EventProfile", "Offer", "profile_eve
 REMAINDER = "cio_properties"
 UNREADABLE = "_unreadable"
 BUDGETS = (0, 400)
-PROBLEMS_SCHEMA = {
-    "event_key": pl.String,
-    "key": pl.String,
-    "code": pl.String,
-    "note": pl.String,
-    "detail": pl.String,
-    "kept": pl.Boolean,
-}
 
 
 @dataclass(frozen=True)
@@ -101,21 +93,21 @@ def promote(events: pl.DataFrame, decision: EventDecision) -> tuple[pl.DataFrame
     """Events with one converted column per promoted property and `cio_properties`, and what did not go smoothly.
 
     `cio_properties` is a JSON object of all other properties and of every promoted value that does not fit its column
-    or would lose something there (KEEP), byte for byte as in the source; null when empty. Together they hold what the
-    event held; only a null under a promoted key counts as absent. The second frame has event_key, key, code
-    (problem), note (change), detail, and kept (whether the original is in `cio_properties`). A text that is no object
-    goes to `cio_properties` as a whole, as one string under the key `_unreadable`.
+    or would lose something there (KEEP), each member as the source wrote it, sorted; null when empty. Together they hold
+    what the event held; only a null under a promoted key counts as absent. A text that is no object goes there as a
+    whole, as one string under the key `_unreadable`.
+
+    The second frame has event_key, key, code (problem), note (change), detail, and kept (whether the original is in
+    `cio_properties`).
     """
-    keys = [c.key for c in decision.columns]
-    split = _split(events["properties"], keys)
-    converted = {c.key: _converted(split.values[c.key], c) for c in decision.columns}
-    troubles = [_trouble(events["event_key"], c.key, converted[c.key]) for c in decision.columns]
-    for column in decision.columns:
-        _keep(split, column.key, converted[column.key])
+    pairs, problems = scan(events["properties"])
+    given = pick(events["properties"], [c.key for c in decision.columns], pairs)
+    converted = {c.key: _converted(given[c.key], c) for c in decision.columns}
     values = [converted[c.key]["value"].alias(c.column.name) for c in decision.columns]
-    remainder = pl.Series(REMAINDER, [_object(parts) for parts in split.remainders], dtype=pl.String)
-    problems = pl.concat([*troubles, _unreadable(events["event_key"], split.problems)])
-    return events.with_columns(*values, remainder), problems
+    members = pl.concat([_unpromoted(pairs, converted), *_kept_members(pairs, converted), _wholes(events, problems)])
+    troubles = [_trouble(events["event_key"], key, frame) for key, frame in converted.items()]
+    noted = pl.concat([*troubles, _unreadable(events["event_key"], problems)])
+    return events.with_columns(*values, _remainder(members, events.height)), noted
 
 
 def to_document(decision: EventDecision) -> dict[str, Any]:
@@ -227,65 +219,49 @@ def _offers_by_name(profile: EventProfile, share: float, passing: pl.Series) -> 
     return tuple(_offer(r, r["name"], "within this event name only") for r in named.iter_rows(named=True))
 
 
-@dataclass
-class _Split:
-    """Working state of one `promote` call: promoted texts and their source by key, JSON parts and problems by row."""
-
-    values: dict[str, list[str | None]]
-    sources: dict[str, dict[int, str]]
-    remainders: list[list[str]]
-    problems: list[tuple[int, Problem]]
-
-
-def _split(texts: pl.Series, keys: Collection[str]) -> _Split:
-    split = _Split({k: [None] * len(texts) for k in keys}, {k: {} for k in keys}, [], [])
-    for row, text in enumerate(cast(Iterable[str | None], texts)):
-        pairs, problems = read_object(text)
-        split.problems += [(row, p) for p in problems]
-        split.remainders.append(_whole(text, problems))
-        for pair in pairs:
-            _place(split, row, pair)
-    return split
-
-
-def _whole(text: str | None, problems: list[Problem]) -> list[str]:
-    lost = any(p.code in FATAL for p in problems)
-    return [f'"{UNREADABLE}":{orjson.dumps(text).decode()}'] if lost else []
-
-
-def _place(split: _Split, row: int, pair: Pair) -> None:
-    member = f"{pair.raw_key}:{pair.raw}"
-    if pair.key not in split.values:
-        split.remainders[row].append(member)
-    elif pair.json != "null":
-        split.values[pair.key][row] = pair.text
-        split.sources[pair.key][row] = member
-
-
-def _converted(texts: list[str | None], column: EventColumn) -> pl.DataFrame:
-    series = pl.Series("value", texts, dtype=pl.String)
-    return convert(series, column.column, unit=column.unit, rounding=column.rounding)
+def _converted(texts: pl.Series, column: EventColumn) -> pl.DataFrame:
+    return convert(texts, column.column, unit=column.unit, rounding=column.rounding)
 
 
 def _kept() -> pl.Expr:
-    return pl.col("problem").is_not_null() | pl.col("note").is_in(sorted(LOSSY))
+    return (pl.col("problem").is_not_null() | pl.col("note").is_in(sorted(LOSSY))).fill_null(value=False)
 
 
-def _keep(split: _Split, key: str, converted: pl.DataFrame) -> None:
-    for row in converted.select(_kept().fill_null(value=False).arg_true()).to_series():
-        split.remainders[row].append(split.sources[key][row])
+def _unpromoted(pairs: pl.DataFrame, converted: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    return pairs.filter(~pl.col("key").is_in(list(converted))).select("row", "source")
+
+
+def _kept_members(pairs: pl.DataFrame, converted: Mapping[str, pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Sources of the promoted values that did not fit, or lost something."""
+    for key, frame in converted.items():
+        rows = frame.select(_kept().arg_true().cast(pl.UInt32)).to_series()
+        if len(rows):
+            kept = (pl.col("key") == key) & pl.col("row").is_in(rows.implode())
+            yield pairs.filter(kept).select("row", "source")
+
+
+def _wholes(events: pl.DataFrame, problems: pl.DataFrame) -> pl.DataFrame:
+    """Texts that are no object, each as one JSON string."""
+    rows = problems.filter(pl.col("code").is_in(FATAL))["row"]
+    texts = [orjson.dumps(events["properties"][row]).decode() for row in rows]
+    sources = [f'"{UNREADABLE}":{text}' for text in texts]
+    return pl.DataFrame({"row": rows, "source": sources}, schema={"row": pl.UInt32, "source": pl.String})
+
+
+def _remainder(members: pl.DataFrame, height: int) -> pl.Series:
+    joined = members.group_by("row").agg(pl.col("source").sort().str.join(",").alias(REMAINDER))
+    everyone = pl.DataFrame({"row": pl.int_range(height, dtype=pl.UInt32, eager=True)})
+    found = everyone.join(joined, on="row", how="left", maintain_order="left")
+    return found.select((pl.lit("{") + pl.col(REMAINDER) + pl.lit("}")).alias(REMAINDER)).to_series()
 
 
 def _trouble(event_keys: pl.Series, key: str, converted: pl.DataFrame) -> pl.DataFrame:
-    found = converted.with_columns(event_key=event_keys, key=pl.lit(key), kept=_kept().fill_null(value=False))
+    found = converted.with_columns(event_key=event_keys, key=pl.lit(key), kept=_kept())
     noted = found.filter(pl.col("problem").is_not_null() | pl.col("changed"))
     return noted.select("event_key", "key", pl.col("problem").alias("code"), "note", "detail", "kept")
 
 
-def _unreadable(event_keys: pl.Series, problems: list[tuple[int, Problem]]) -> pl.DataFrame:
-    rows = [(event_keys[row], p.key, p.code, None, p.detail, p.code != "duplicate") for row, p in problems]
-    return pl.DataFrame(rows, schema=PROBLEMS_SCHEMA, orient="row")
-
-
-def _object(members: list[str]) -> str | None:
-    return "{" + ",".join(members) + "}" if members else None
+def _unreadable(event_keys: pl.Series, problems: pl.DataFrame) -> pl.DataFrame:
+    note = pl.lit(None, pl.String).alias("note")
+    named = problems.with_columns(event_key=event_keys.gather(problems["row"]), kept=pl.col("code") != "duplicate")
+    return named.select("event_key", "key", "code", note, "detail", "kept")

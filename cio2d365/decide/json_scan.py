@@ -1,18 +1,19 @@
 """JSON objects as rows: one row per top-level key, each value as the source wrote it.
 
-`250.00` stays `250.00` and 20 digits stay 20 digits: no number is parsed here. One regular expression reads a pair;
-only strings with escapes and nested values go through the standard decoder, which finds their end and checks them.
+`250.00` stays `250.00` and 20 digits stay 20 digits: no number is parsed here. `scan` lets `json_members` read what is
+ordinary; `read_object` reads anything else, one text at a time, and says what is wrong with it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import polars as pl
 
+from cio2d365.decide.json_members import ordinary_members
 from cio2d365.decide.value_types import value_type
 
 MAX_DEPTH = 512
@@ -29,7 +30,14 @@ PROBLEMS = {
 FATAL = ("malformed", "not-object", "too-deep")
 """Problems that leave nothing of the object to read."""
 
-PAIRS_SCHEMA = {"row": pl.UInt32, "key": pl.String, "json": pl.String, "text": pl.String, "flag": pl.String}
+PAIRS_SCHEMA = {
+    "row": pl.UInt32,
+    "key": pl.String,
+    "json": pl.String,
+    "text": pl.String,
+    "source": pl.String,
+    "flag": pl.String,
+}
 PROBLEMS_SCHEMA = {
     "row": pl.UInt32,
     "key": pl.String,
@@ -39,12 +47,6 @@ PROBLEMS_SCHEMA = {
 }
 
 _WS = "[ \t\n\r]*"
-_PAIR = re.compile(
-    rf'{_WS}"([^"\\\x00-\x1f]*+)"{_WS}:{_WS}'
-    r'(?:"([^"\\\x00-\x1f]*+)"|(-?(?:0|[1-9][0-9]*+)(?![0-9.eE]))'
-    r"|(-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)|(true|false)|(null))"
-    rf"{_WS}([,}}])"
-)
 _KEY = re.compile(rf"{_WS}(?=\")")
 _COLON = re.compile(rf"{_WS}:{_WS}")
 _END = re.compile(rf"{_WS}([,}}])")
@@ -55,7 +57,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|-?Infinity|NaN|[\[{]|[\]}]', re.DOTALL)
 
 
 class Pair(NamedTuple):
-    """One member of an object. `raw_key` and `raw` are JSON source; `text` is the value as text (null stays None)."""
+    """One member of an object: `text` is the value as text (None for null), `raw_key` and `raw` are JSON source."""
 
     key: str
     json: str
@@ -63,6 +65,11 @@ class Pair(NamedTuple):
     raw_key: str
     raw: str
     flag: str | None = None
+
+    @property
+    def source(self) -> str:
+        """The member as JSON source."""
+        return f"{self.raw_key}:{self.raw}"
 
 
 class Problem(NamedTuple):
@@ -75,7 +82,7 @@ class Problem(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """Result of `scan`: `pairs` (row, key, json, text, flag) and `problems` (row, key, code, position, detail)."""
+    """`pairs`: row, key, json, text, source, flag; `problems`: row, key, code, position, detail."""
 
     pairs: pl.DataFrame
     problems: pl.DataFrame
@@ -111,15 +118,18 @@ def scan(texts: pl.Series) -> Scan:
     string's content, or the source text of any other value (nested values as JSON text); `flag` repeats a problem's
     code. Linear in the input; about 1 µs a member.
     """
+    plain, read = ordinary_members(texts)
     rows: list[int] = []
     pairs: list[Pair] = []
     problems: list[tuple[int, Problem]] = []
-    for row, text in enumerate(cast(Iterable[str | None], texts)):
-        members, trouble = read_object(text)
+    for row in (~read).arg_true():
+        members, trouble = read_object(texts[row])
         pairs += members
         rows += [row] * len(members)
         problems += [(row, p) for p in trouble]
-    return Scan(_pairs_frame(rows, pairs), _problems_frame(problems))
+    flagless = plain.with_columns(flag=pl.lit(None, pl.String))
+    both = pl.concat([flagless, _pairs_frame(rows, pairs)]).sort("row", maintain_order=True) if rows else flagless
+    return Scan(both, _problems_frame(problems))
 
 
 def explode(texts: pl.Series) -> pl.DataFrame:
@@ -130,14 +140,19 @@ def explode(texts: pl.Series) -> pl.DataFrame:
     return scan(texts).pairs.select("row", "key", value_type().alias("type"), "text", "flag")
 
 
-def pick(texts: pl.Series, keys: Sequence[str]) -> pl.DataFrame:
-    """One text column per key of `keys` (null where the key is absent or null), one row per text, values verbatim."""
-    columns: dict[str, list[str | None]] = {key: [None] * len(texts) for key in keys}
-    for row, text in enumerate(cast(Iterable[str | None], texts)):
-        for pair in read_object(text)[0]:
-            if pair.key in columns:
-                columns[pair.key][row] = pair.text
-    return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+def pick(texts: pl.Series, keys: Sequence[str], pairs: pl.DataFrame | None = None) -> pl.DataFrame:
+    """One text column per key of `keys` (null where the key is absent or null), one row per text, values verbatim.
+
+    `pairs` are the texts' own from `scan`, if they are known already.
+    """
+    pairs = scan(texts).pairs if pairs is None else pairs
+    everyone = pl.DataFrame({"row": pl.int_range(len(texts), dtype=pl.UInt32, eager=True)})
+    return everyone.select(
+        everyone.join(pairs.filter(pl.col("key") == key), on="row", how="left", maintain_order="left")["text"].alias(
+            key
+        )
+        for key in keys
+    )
 
 
 def _pairs_frame(rows: list[int], pairs: list[Pair]) -> pl.DataFrame:
@@ -146,6 +161,7 @@ def _pairs_frame(rows: list[int], pairs: list[Pair]) -> pl.DataFrame:
         "key": [p.key for p in pairs],
         "json": [p.json for p in pairs],
         "text": [p.text for p in pairs],
+        "source": [p.source for p in pairs],
         "flag": [p.flag for p in pairs],
     }
     return pl.DataFrame(columns, schema=PAIRS_SCHEMA)
@@ -180,26 +196,9 @@ def _members(text: str) -> Iterator[Pair]:
         return _finish(text, empty.end())
     more = True
     while more:
-        found = _PAIR.match(text, at)
-        if found:
-            yield _plain(found)
-            at, more = found.end(), found[7] == ","
-        else:
-            pair, at, more = _member(text, at)
-            yield pair
+        pair, at, more = _member(text, at)
+        yield pair
     return _finish(text, at)
-
-
-def _plain(found: re.Match[str]) -> Pair:
-    key, string, whole, number, truth, _, _ = found.groups()
-    raw_key = f'"{key}"'
-    if string is not None:
-        return Pair(key, "text", string, raw_key, f'"{string}"')
-    if whole is not None:
-        return Pair(key, "int", whole, raw_key, whole)
-    if number is not None:
-        return _decimal(key, raw_key, number)
-    return Pair(key, "bool", truth, raw_key, truth) if truth else Pair(key, "null", None, raw_key, "null")
 
 
 def _decimal(key: str, raw_key: str, number: str) -> Pair:

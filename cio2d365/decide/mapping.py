@@ -191,7 +191,8 @@ def _values(row: Row) -> list[str]:
 
 
 def _all_values_known(row: Row) -> bool:
-    return sum(entry["count"] for entry in row["top"] or []) == row["present"]
+    known = sum(int(entry["count"]) for entry in row["top"] or [])
+    return known == int(row["present"])
 
 
 def _open_tables(group: _Group, claims: abc.Mapping[tuple[str, str], Column], row: Row) -> list[Table]:
