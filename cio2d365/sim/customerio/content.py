@@ -169,6 +169,23 @@ def _metrics(parent: str, parameter: str, field: str, of: Callable[[Call, Any], 
     return handler
 
 
+def _child_metrics(child: Handler, key: str, field: str, of: Callable[[Call, Any], Json]) -> Handler:
+    """Metrics of one action or content."""
+
+    def handler(call: Call) -> Json:
+        number = int(child(call)[key]["id"])
+        return of(call, [d for d in call.workspace.deliveries if getattr(d, field) == number])
+
+    return handler
+
+
+def _both_metrics(path: str, child: Handler, key: str, field: str) -> tuple[Endpoint, Endpoint]:
+    return (
+        Endpoint("GET", f"{path}/metrics", _child_metrics(child, key, field, metrics)),
+        Endpoint("GET", f"{path}/metrics/links", _child_metrics(child, key, field, link_metrics)),
+    )
+
+
 CAMPAIGNS, CAMPAIGN = ("campaigns", "campaign_id"), "/v1/campaigns/{campaign_id}"
 NEWSLETTER_KEY, NEWSLETTER = ("newsletters", "newsletter_id"), "/v1/newsletters/{newsletter_id}"
 BROADCASTS, BROADCAST = ("broadcasts", "broadcast_id"), "/v1/broadcasts/{broadcast_id}"
@@ -177,8 +194,12 @@ TRIGGER = "/v1/campaigns/{broadcast_id}/triggers/{trigger_id}"
 _campaign_action = _child("campaign_actions", *CAMPAIGNS, "action_id", "action")
 _broadcast_action = _child("broadcast_actions", *BROADCASTS, "action_id", "action")
 _newsletter_content = _child("newsletter_contents", *NEWSLETTER_KEY, "content_id", "content")
+_newsletter_language = _content_in_language("newsletter_contents", *NEWSLETTER_KEY, as_list=False)
 
 ENDPOINTS = (
+    *_both_metrics(f"{CAMPAIGN}/actions/{{action_id}}", _campaign_action, "action", "action_id"),
+    *_both_metrics(f"{BROADCAST}/actions/{{action_id}}", _broadcast_action, "action", "action_id"),
+    *_both_metrics(f"{NEWSLETTER}/contents/{{content_id}}", _newsletter_content, "content", "content_id"),
     Endpoint("GET", "/v1/campaigns", listing("campaigns", "campaigns")),
     Endpoint("GET", CAMPAIGN, single(*CAMPAIGNS, "campaign")),
     Endpoint("GET", f"{CAMPAIGN}/actions", _action_pages("campaign_actions", *CAMPAIGNS)),
@@ -194,11 +215,8 @@ ENDPOINTS = (
     Endpoint("GET", NEWSLETTER, single(*NEWSLETTER_KEY, "newsletter")),
     Endpoint("GET", f"{NEWSLETTER}/contents", _contents("newsletter_contents", *NEWSLETTER_KEY)),
     Endpoint("GET", f"{NEWSLETTER}/contents/{{content_id}}", _newsletter_content),
-    Endpoint(
-        "GET",
-        f"{NEWSLETTER}/language/{{language}}",
-        _content_in_language("newsletter_contents", *NEWSLETTER_KEY, as_list=False),
-    ),
+    Endpoint("GET", f"{NEWSLETTER}/language/{{language}}", _newsletter_language),
+    Endpoint("GET", f"{NEWSLETTER}/test_group/{{test_group_id}}/language/{{language}}", _newsletter_language),
     Endpoint("GET", f"{NEWSLETTER}/test_groups", _test_groups),
     Endpoint(
         "GET",

@@ -12,8 +12,9 @@ LENGTHS = {"hours": HOUR, "days": 24 * HOUR, "weeks": 168 * HOUR, "months": 720 
 ALIASES = {"hourly": "hours", "daily": "days", "weekly": "weeks", "monthly": "months"}
 MOST_STEPS = {"hours": 24, "days": 45, "weeks": 12, "months": 120}
 SERIES = (
-    "attempted bounced clicked human_clicked prefetch_clicked converted created deferred delivered drafted failed "
-    "opened human_opened prefetch_opened sent spammed suppressed undeliverable topic_unsubscribed unsubscribed"
+    "2xx 3xx 4xx 5xx attempted bounced clicked human_clicked prefetch_clicked converted created deferred delivered "
+    "drafted failed opened human_opened prefetch_opened sent spammed suppressed undeliverable topic_unsubscribed "
+    "unsubscribed"
 )
 JOURNEY = "started activated exited_early finished converted never_activated messaged"
 

@@ -174,6 +174,7 @@ class Simulator:
     def replay(self) -> None:
         """Apply the kept writes to the workspace, at the times they had."""
         for write in self.state.writes.kept():
+            self.state.before_write()
             request = Request(write.method, write.raw_path, write.query, {}, write.content, "http", 0.0, 0.0)
             endpoint, raw = self._route(request)
             if endpoint is not None:

@@ -24,7 +24,12 @@ def add_content(workspace: Workspace) -> None:
     ]
     workspace.content["broadcasts"] = [_broadcast(1, "Service notice"), _broadcast(2, "Price change")]
     workspace.content["broadcast_actions"] = [
-        _action(900 + 10 * number + rank, {"broadcast_id": number}, letter, language)
+        _action(
+            900 + 10 * number + rank,
+            {"broadcast_id": number, "multi_language_branch_action_id": str(900 + 10 * number)},
+            letter,
+            language,
+        )
         for number in (1, 2)
         for rank, (letter, language) in enumerate(((STEPS[0][0], ""), (STEPS[0][1], "de")))
     ]

@@ -32,6 +32,13 @@ def serving(workspace: Workspace, *, limited: bool = False) -> Iterator[httpx.Cl
         yield client
 
 
+def fresh(client: httpx.Client) -> httpx.Client:
+    """The same simulator as it was at the start."""
+    client.post("/_control/reset")
+    client.post("/_control/settings", json={"requests_per_second": 0})
+    return client
+
+
 @pytest.fixture(scope="module")
 def api(sample: Workspace) -> Iterator[httpx.Client]:
     """The App API of the sample."""
