@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import orjson
+
 from .address import Segment
 from .context import Answer, Context, json_answer
 from .definitions import label_text
@@ -13,6 +15,8 @@ from .errors import ServiceError, malformed, payload_error, row_missing
 from .fetchxml import compile_fetch
 from .jobs import bulk_delete, restore
 from .keys import reactivate
+from .metadata_json import attribute_items, key_item, table_item
+from .metadata_read import project
 from .metadata_write import create_table
 from .odata import Items, Literal, Node, parse_arguments
 from .relations import create_polymorphic
@@ -119,6 +123,35 @@ def dependencies(context: Context, segment: Segment) -> Answer:
         if any(table.columns[name].metadata_id == object_id for name in key.columns)
     ]
     return json_answer({"@odata.context": f"{context.root}$metadata#dependencies", "value": found})
+
+
+def metadata_changes(context: Context, segment: Segment) -> Answer:
+    """RetrieveMetadataChanges: the tables that match the criteria, whole; time stamps are not compared."""
+    alias = (segment.inside or "").partition("=")[2].strip()
+    wanted = _wanted_names(orjson.loads(context.aliases.get(alias, "{}")))
+    schema = context.org.schema
+    tables = [table for table in schema.tables.values() if not wanted or table.name in wanted]
+    shown = []
+    for table in tables:
+        item = project(table_item(schema, table), {})
+        item["Attributes"] = [project(one, {}) for one in attribute_items(table)]
+        item["Keys"] = [project(key_item(table, key), {}) for key in table.keys.values()]
+        shown.append(item)
+    found = {"EntityMetadata": shown, "ServerVersionStamp": str(schema.version), "DeletedMetadata": None}
+    return _shown(context, "RetrieveMetadataChanges", found)
+
+
+def _wanted_names(query: Any) -> set[str]:
+    """Logical names that the criteria of an EntityQueryExpression ask for; empty for all."""
+    criteria = query.get("Criteria") if isinstance(query, Mapping) else None
+    conditions = criteria.get("Conditions") if isinstance(criteria, Mapping) else None
+    names: set[str] = set()
+    for condition in conditions or ():
+        if condition.get("PropertyName") == "LogicalName":
+            value = condition.get("Value")
+            inner = value.get("Value") if isinstance(value, Mapping) else value
+            names |= {str(name) for name in (inner if isinstance(inner, list) else [inner])}
+    return names
 
 
 def validate_fetch(context: Context, segment: Segment) -> Answer:
@@ -306,6 +339,7 @@ FUNCTIONS: dict[str, Callable[[Context, Segment], Answer]] = {
     "RetrieveVersion": version,
     "RetrieveDependenciesForDelete": dependencies,
     "ValidateFetchXmlExpression": validate_fetch,
+    "RetrieveMetadataChanges": metadata_changes,
 }
 ACTIONS: dict[str, Callable[[Context, Body], Answer]] = {
     "PublishXml": publish_some,

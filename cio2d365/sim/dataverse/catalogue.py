@@ -228,10 +228,20 @@ def _relationships(tables: Mapping[str, Table]) -> Iterator[Relationship]:
                         yield _relationship(table, column, target, column.navigation.get(target, column.name), row)
 
 
-def standard_schema() -> Schema:
-    """A fresh registry with the product's tables and the relationships between them."""
+@cache
+def _standard_tables() -> Mapping[str, Table]:
     tables = {table.name: table for table in (_table(_read(name)) for name in _file_names())}
     tables["organization"] = _organization_table()
     for name, left, right, code in _INTERSECTS:
         tables[name] = _intersect_table(name, left, right, code)
-    return Schema(tables.values(), _relationships(tables))
+    return tables
+
+
+@cache
+def _standard_relationships() -> tuple[Relationship, ...]:
+    return tuple(_relationships(_standard_tables()))
+
+
+def standard_schema() -> Schema:
+    """A fresh registry with the product's tables and the relationships between them."""
+    return Schema(_standard_tables().values(), _standard_relationships())

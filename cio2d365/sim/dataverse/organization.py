@@ -78,7 +78,8 @@ class Organization:
         with self.store.lock:
             if self.store.get_meta("organization_id") is None:
                 self._found()
-            self.schema = self._load_schema()
+            else:
+                self.schema = self._load_schema()
         self.id = self.store.get_meta("organization_id") or ""
         self.business_unit = self.store.get_meta("business_unit") or ""
         self.app_user = self.store.get_meta("app_user") or ""

@@ -22,6 +22,7 @@ from .address import (
     split_path,
 )
 from .context import Answer, Context, json_answer
+from .csdl import metadata_document
 from .errors import ServiceError, malformed, payload_error, unknown_property, unknown_segment
 from .fetch_run import read_fetch, saved_query
 from .jobs import advance_jobs
@@ -45,6 +46,8 @@ def handle(context: Context) -> Answer:
     if not segments:
         return _service_document(context)
     head = segments[0]
+    if head.name == "$metadata":
+        return metadata_document(context)
     if head.name in DEFINITIONS:
         return _definitions(context, segments)
     if head.bare_name in FUNCTIONS and context.method == "GET":

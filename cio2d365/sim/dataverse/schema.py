@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
+
+import orjson
 
 LOOKUP_TYPES = frozenset({"Lookup", "Customer", "Owner"})
 OPTION_TYPES = frozenset({"Picklist", "State", "Status", "MultiSelectPicklist", "Boolean"})
@@ -221,9 +223,9 @@ class Schema:
         return [relation for relation in self.relationships.values() if relation.child == child]
 
 
-def dump(value: Table | Relationship | Choice) -> dict[str, Any]:
-    """A JSON-ready form of a definition."""
-    return asdict(value)
+def dump(value: Table | Relationship | Choice) -> bytes:
+    """A definition as JSON."""
+    return orjson.dumps(value)
 
 
 def _load(kind: type[Any], data: Mapping[str, Any]) -> Any:

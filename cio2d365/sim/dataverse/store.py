@@ -145,7 +145,8 @@ class Store:
 
     def count_change(self, table: str, kind: str, number: int = 1) -> None:
         """Note rows created, updated or deleted by the running transaction."""
-        self.committed[table, kind] += number
+        if number:
+            self.committed[table, kind] += number
 
     def take_committed(self) -> dict[str, dict[str, int]]:
         """What was committed since the last call, as {table: {kind: rows}}."""
@@ -176,9 +177,9 @@ class Store:
         """Remember one fact about the organisation."""
         self.execute("INSERT OR REPLACE INTO _meta VALUES (?, ?)", (name, value))
 
-    def save_definition(self, kind: str, name: str, value: Any) -> None:
+    def save_definition(self, kind: str, name: str, value: bytes) -> None:
         """Persist a table, relationship or choice."""
-        self.execute("INSERT OR REPLACE INTO _schema VALUES (?, ?, ?)", (kind, name, orjson.dumps(value).decode()))
+        self.execute("INSERT OR REPLACE INTO _schema VALUES (?, ?, ?)", (kind, name, value.decode()))
 
     def forget_definition(self, kind: str, name: str) -> None:
         """Drop a persisted definition."""
