@@ -92,10 +92,10 @@ def propose_events(
 def promote(events: pl.DataFrame, decision: EventDecision) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Events with one converted column per promoted property and `cio_properties`, and what did not go smoothly.
 
-    `cio_properties` is a JSON object of all other properties and of every promoted value that does not fit its column
-    or would lose something there (KEEP), each member as the source wrote it, sorted; null when empty. Together they hold
-    what the event held; only a null under a promoted key counts as absent. A text that is no object goes there as a
-    whole, as one string under the key `_unreadable`.
+    `cio_properties` is a JSON object of all other properties and of every promoted value that does not fit its
+    column or would lose something there (KEEP), each member as the source wrote it, sorted; null when empty.
+    Together they hold what the event held; only a null under a promoted key counts as absent. A text that is no
+    object goes there as a whole, as one string under the key `_unreadable`.
 
     The second frame has event_key, key, code (problem), note (change), detail, and kept (whether the original is in
     `cio_properties`).

@@ -57,19 +57,22 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|-?Infinity|NaN|[\[{]|[\]}]', re.DOTALL)
 
 
 class Pair(NamedTuple):
-    """One member of an object: `text` is the value as text (None for null), `raw_key` and `raw` are JSON source."""
+    """One member of an object: `text` is the value as text (None for null), `raw` its JSON source.
+
+    `head` is the source before the value: key, colon and the blanks between.
+    """
 
     key: str
     json: str
     text: str | None
-    raw_key: str
+    head: str
     raw: str
     flag: str | None = None
 
     @property
     def source(self) -> str:
         """The member as JSON source."""
-        return f"{self.raw_key}:{self.raw}"
+        return self.head + self.raw
 
 
 class Problem(NamedTuple):
@@ -201,11 +204,11 @@ def _members(text: str) -> Iterator[Pair]:
     return _finish(text, at)
 
 
-def _decimal(key: str, raw_key: str, number: str) -> Pair:
+def _decimal(key: str, head: str, number: str) -> Pair:
     # 1e400 is legal JSON, but every common reader makes an infinity of it (B-038)
     if float(number) in (float("inf"), float("-inf")):
-        return Pair(key, "text", number, raw_key, f'"{number}"', "non-finite")
-    return Pair(key, "decimal", number, raw_key, number)
+        return Pair(key, "text", number, head, f'"{number}"', "non-finite")
+    return Pair(key, "decimal", number, head, number)
 
 
 def _member(text: str, at: int) -> tuple[Pair, int, bool]:
@@ -213,40 +216,40 @@ def _member(text: str, at: int) -> tuple[Pair, int, bool]:
     key, end = _decode(text, start)
     value_at = _expect(_COLON, text, end, "a colon")
     value, value_end = _decode(text, value_at)
-    pair = _pair(str(key), text[start:end], value, text[value_at:value_end])
+    pair = _pair(str(key), text[start:value_at], value, text[value_at:value_end])
+    if not _encodable(str(key)):
+        pair = pair._replace(key=text[start + 1 : end - 1], flag="surrogate")
     closing = _END.match(text, value_end)
     if not closing:
         raise _Unreadable("malformed", value_end, "expected a comma or a closing brace")
     return pair, closing.end(), closing[1] == ","
 
 
-def _pair(key: str, raw_key: str, value: object, raw: str) -> Pair:
-    if not _encodable(key):
-        return _pair(raw_key[1:-1], raw_key, value, raw)._replace(flag="surrogate")
+def _pair(key: str, head: str, value: object, raw: str) -> Pair:
     if raw in ("NaN", "Infinity", "-Infinity"):
-        return Pair(key, "text", raw, raw_key, f'"{raw}"', "non-finite")
+        return Pair(key, "text", raw, head, f'"{raw}"', "non-finite")
     if raw[0] in "[{":
-        return _nested(key, raw_key, raw)
+        return _nested(key, head, raw)
     if raw[0] == '"':
         text = str(value)
         fine = _encodable(text)
-        return Pair(key, "text", text if fine else raw[1:-1], raw_key, raw, None if fine else "surrogate")
-    return _scalar(key, raw_key, raw)
+        return Pair(key, "text", text if fine else raw[1:-1], head, raw, None if fine else "surrogate")
+    return _scalar(key, head, raw)
 
 
-def _scalar(key: str, raw_key: str, raw: str) -> Pair:
+def _scalar(key: str, head: str, raw: str) -> Pair:
     if raw == "null":
-        return Pair(key, "null", None, raw_key, raw)
+        return Pair(key, "null", None, head, raw)
     if raw in ("true", "false"):
-        return Pair(key, "bool", raw, raw_key, raw)
+        return Pair(key, "bool", raw, head, raw)
     whole = not set(raw) & set(".eE")
-    return Pair(key, "int", raw, raw_key, raw) if whole else _decimal(key, raw_key, raw)
+    return Pair(key, "int", raw, head, raw) if whole else _decimal(key, head, raw)
 
 
-def _nested(key: str, raw_key: str, raw: str) -> Pair:
+def _nested(key: str, head: str, raw: str) -> Pair:
     quoted = _TOKEN.sub(_quote_constant, raw) if "N" in raw or "I" in raw else raw
     kind = "array" if raw[0] == "[" else "object"
-    return Pair(key, kind, quoted, raw_key, quoted, None if quoted == raw else "non-finite")
+    return Pair(key, kind, quoted, head, quoted, None if quoted == raw else "non-finite")
 
 
 def _quote_constant(token: re.Match[str]) -> str:

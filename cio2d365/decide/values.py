@@ -47,11 +47,12 @@ YES = frozenset({"true", "yes", "y", "1"})
 NO = frozenset({"false", "no", "n", "0"})
 """All words that are read as a boolean, without case and outer blanks (B-045); every other word is a problem."""
 
-FORBIDDEN = r"[^\x09\x0A\x0D\x20-\x{D7FF}\x{E000}-\x{FFFD}\x{10000}-\x{10FFFF}]"
+# surrogates need no gap in the range: a frame's text cannot hold them
+FORBIDDEN = r"[^\x09\x0A\x0D\x20-\x{FFFD}\x{10000}-\x{10FFFF}]"
 """Characters that are not legal in XML 1.0: refused with 0x80040278 (dataverse-api 4)."""
 
 MONEY_RANGE = (-922_337_203_685_477.0, 922_337_203_685_477.0)
-BIGINT_RANGE = (-(2.0**63), 2.0**63 - 1)
+BIGINT_RANGE = (-(2**63), 2**63 - 1)
 PLACES = {"decimal": 10, "double": 5, "money": 4}
 RANGES = {
     "integer": WHOLE_RANGE,
@@ -213,22 +214,24 @@ def _boolean(text: str) -> _Converted:
     return _Converted(value, note=None if text == str(value).lower() else "retyped")
 
 
-def _options(column: Column) -> dict[str, int | None]:
-    """Text → option: the exact label, the label without case, the number; None where labels meet without case."""
-    loose: dict[str, int | None] = {}
+def _folded_labels(column: Column) -> dict[str, int | None]:
+    """Label without case and outer blanks → option; None where two labels meet."""
+    folded: dict[str, int | None] = {}
     for option in column.options:
         key = option.label.strip().casefold()
-        loose[key] = None if key in loose else option.value
-    numbers: dict[str, int | None] = {str(o.value): o.value for o in column.options}
-    return {**numbers, **loose, **{o.label: o.value for o in column.options}}
+        folded[key] = None if key in folded else option.value
+    return folded
 
 
 def _choice(column: Column) -> Callable[[str], _Converted]:
-    options = _options(column)
+    """By exact label, else by label without case, else by the option's number."""
+    numbers = {str(o.value): o.value for o in column.options}
+    exact: dict[str, int | None] = {**numbers, **{o.label: o.value for o in column.options}}
+    folded = _folded_labels(column)
 
     def chosen(text: str) -> _Converted:
-        value = options.get(text, options.get(text.casefold()))
-        return _Converted(None, "E-OPTION") if value is None else _Converted(value, note=None)
+        value = exact.get(text, folded.get(text.casefold()))
+        return _Converted(None, "E-OPTION") if value is None else _Converted(value)
 
     return chosen
 
