@@ -117,9 +117,9 @@ def _special(workspace: Workspace, rng: random.Random, people: list[Person]) -> 
     yield at(13, "invoice_paid", amount=9_007_199_254_740_993, card_number="4242 4242 4242 4242")
     yield at(12.5, "feature_used", feature=None, duration_ms="n/a")
     yield replace(at(-3 * 365, "trial_started", note="three years in the future"), received_at=NOW - 14 * DAY)
-    yield at(11, "Report Viewed", **{"Plan": "TEAM", "$set": {"x": 1}, "a@odata.bind": "/contacts(1)"})
+    yield at(25, "Report Viewed", **{"Plan": "TEAM", "$set": {"x": 1}, "a@odata.bind": "/contacts(1)"})
     yield at(10, "feature_used", duration_ms=12.5, api_token="tok_" + "0" * 24)
-    yield replace(at(9, "feature_used"), name="<script>alert(1)</script>")
+    yield replace(at(18.5, "feature_used"), name="<script>alert(1)</script>")
 
 
 def _add_views(workspace: Workspace, rng: random.Random, people: list[Person]) -> None:

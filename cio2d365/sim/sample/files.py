@@ -53,6 +53,11 @@ def _user_id(workspace: Workspace, cio_id: str | None) -> str | None:
     return (known.id or known.email) if known else None
 
 
+def _anonymous_id(workspace: Workspace, cio_id: str | None) -> str | None:
+    person = workspace.people.get(cio_id or "")
+    return person.attributes.get("anonymous_id") if person else None
+
+
 def _head(id: str | None, received: int, sent: int, anonymous: str | None, user: str | None) -> Json:
     return {"id": id, "received_at": received, "sent_at": sent, "anonymous_id": anonymous, "user_id": user}
 
@@ -74,7 +79,8 @@ def _activity_rows(workspace: Workspace, kind: str) -> Iterator[Json]:
 def _activity_row(workspace: Workspace, activity: Activity) -> Json:
     user = _user_id(workspace, activity.cio_id) if activity.names_person else None
     received = activity.received_at or activity.timestamp + LATE
-    row = _head(activity.message_id, received, activity.timestamp, activity.anonymous_id, user)
+    anonymous = activity.anonymous_id or (None if user else _anonymous_id(workspace, activity.cio_id))
+    row = _head(activity.message_id, received, activity.timestamp, anonymous, user)
     if activity.type == "event":
         name = activity.name or ""
         return {**row, "event": slug(name), "event_text": name, "properties": activity.data}

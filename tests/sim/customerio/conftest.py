@@ -8,16 +8,9 @@ import httpx
 import pytest
 
 from cio2d365.sim.customerio import Workspace, create_app
-from cio2d365.sim.sample import sample_workspace
 from cio2d365.sim.serve import Listener, bind, running
 
 APP_KEY, SITE, TRACK_KEY = "app-key", "site", "track-key"
-
-
-@pytest.fixture(scope="session")
-def sample() -> Workspace:
-    """The sample, for tests that only read."""
-    return sample_workspace()
 
 
 @contextmanager
