@@ -84,7 +84,8 @@ def simulate(
 ) -> None:
     """Serve until a signal; write the ready JSON when all listen and remove it at the end.
 
-    Port 0 takes any free one. `tls_dir` also serves Dataverse over TLS. `state_dir` keeps secrets and what was written.
+    Port 0 takes any free one. `tls_dir` also serves both over TLS, because the
+    vendors' own clients insist on it. `state_dir` keeps secrets and what was written.
     `files_dir` receives the sample as export files. Nothing else is written. OSError when a port is taken.
     """
     keys = _secrets(state_dir)
@@ -95,7 +96,9 @@ def simulate(
         [Listener(dataverse, bind(dataverse_port), options=options)],
     ]
     if tls_dir is not None:
-        groups[1].append(Listener(dataverse, bind(0), loopback_certificates(tls_dir), options))
+        certificates = loopback_certificates(tls_dir)
+        groups[0].append(Listener(customerio, bind(0), certificates))
+        groups[1].append(Listener(dataverse, bind(0), certificates, options))
     stop = threading.Event()
     with _signals(stop), running(groups, stop):
         write_ready(ready_file, _ready(groups, keys, files_dir))
@@ -254,6 +257,8 @@ def _ready(groups: Sequence[Sequence[Listener]], keys: Secrets, files_dir: Path 
             "control_url": f"{customerio}/_control",
         },
     }
+    if len(groups[0]) > 1:
+        ready["customerio"]["tls_url"] = groups[0][1].url
     if files_dir is not None:
         ready["files"] = str(files_dir.resolve())
     return ready

@@ -68,7 +68,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 def test_the_ready_file_has_the_keys_of_the_contract(running: Running) -> None:
     dataverse = {"url", "tls_url", "token_url", "tenant_id", "client_id", "client_secret", "control_url"}
-    customerio = {"app_url", "track_url", "app_api_key", "site_id", "track_api_key", "control_url"}
+    customerio = {"app_url", "track_url", "app_api_key", "site_id", "track_api_key", "control_url", "tls_url"}
     assert set(running.ready) == {"dataverse", "customerio", "files"}
     assert set(running.ready["dataverse"]) == dataverse
     assert set(running.ready["customerio"]) == customerio
