@@ -24,6 +24,7 @@ from .service import Service, error_answer
 from .wire import Drop, given_answer, response_for
 
 _METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE"]
+_LONGEST_URL = 32_768
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -77,6 +78,9 @@ def _api(service: Service) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         path, query = _relative_path(request), request.scope["query_string"].decode("latin-1")
         entry = service.arrive(request.method, path + ("?" + query if query else ""))
+        if len(entry.path) > _LONGEST_URL:
+            entry.status = 414
+            return Response(status_code=414)
         body = await request.body()
         facts = service.facts(request.method, path, body)
         rule = service.choose_fault(facts, entry)
@@ -102,14 +106,14 @@ def _without_commit(service: Service, rule: Rule, entry: Entry) -> Response:
 
 async def _executed(service: Service, context: Context, facts: Facts, entry: Entry, rule: Rule | None) -> Response:
     entry.identity = context.caller
+    action = rule.action if rule else None
     try:
         answer = await to_thread.run_sync(service.execute, context, entry)
+        if rule is not None and rule.verb == "commit_then_delay":
+            await asyncio.sleep(float(rule.action.get("seconds", 1.0)))
     finally:
         service.leave(context, facts)
     entry.status = answer.status
-    action = rule.action if rule else None
-    if rule is not None and rule.verb == "commit_then_delay":
-        await asyncio.sleep(float(rule.action.get("seconds", 1.0)))
     if rule is not None and rule.verb == "commit_then_drop":
         entry.status = 0
     return response_for(service.decorate(answer, context.caller), action)

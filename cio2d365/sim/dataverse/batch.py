@@ -15,6 +15,7 @@ Runner = Callable[[Context], Answer]
 _BOUNDARY = re.compile(r"multipart/mixed\s*;.*?boundary=\"?([^\";]+)\"?", re.IGNORECASE | re.DOTALL)
 _REFERENCE = re.compile(rb'"/?\$(\w+)((?:/[^"]*)?)"')
 _MOST_OPERATIONS = 1000
+_LONGEST_URL = 65_536
 _REASONS = {200: "OK", 201: "Created", 204: "No Content", 304: "Not Modified"}
 
 
@@ -161,6 +162,8 @@ def _write_part(context: Context, part: Part, known: dict[str, str], run: Runner
 
 
 def _inner_context(context: Context, part: Part, known: dict[str, str]) -> Context:
+    if len(part.url) > _LONGEST_URL:
+        raise malformed("The URL of a batch part is too long.")
     path, _, query = _resolve(context, part.url, known).partition("?")
     if path.strip("/") == "$batch":
         raise malformed("A batch request cannot hold another batch.")

@@ -7,6 +7,7 @@ taken from are left out: a migration must not find them in a plain Sales organis
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -217,8 +218,17 @@ def _relationship(
     )
 
 
+def _parties(tables: Mapping[str, Table]) -> dict[tuple[str, str, str], Mapping[str, Any]]:
+    """Activities hold their parties in one collection and take them along when deleted (dataverse-api 12)."""
+    names = {name: f"{name}_activity_parties" for name in tables["activityparty"].columns["activityid"].targets}
+    return {
+        ("activityparty", "activityid", name): {"relationship": nav, "nav": nav, "delete": "Cascade"}
+        for name, nav in names.items()
+    }
+
+
 def _relationships(tables: Mapping[str, Table]) -> Iterator[Relationship]:
-    cascades = _configured_cascades()
+    cascades = {**_configured_cascades(), **_parties(tables)}
     for table in tables.values():
         for column in table.columns.values():
             if column.stored and column.is_lookup:
@@ -234,7 +244,16 @@ def _standard_tables() -> Mapping[str, Table]:
     tables["organization"] = _organization_table()
     for name, left, right, code in _INTERSECTS:
         tables[name] = _intersect_table(name, left, right, code)
+    tables["activityparty"] = _with_parties_of(tables)
     return tables
+
+
+def _with_parties_of(tables: Mapping[str, Table]) -> Table:
+    """Parties belong to every kind of activity through one lookup."""
+    party = tables["activityparty"]
+    kinds = tuple(table.name for table in tables.values() if table.activity)
+    navigation = {name: f"activityid_{name}" for name in kinds}
+    return party.with_columns(replace(party.columns["activityid"], targets=kinds, navigation=navigation))
 
 
 @cache

@@ -159,7 +159,10 @@ class _Builder:
         for link in element.findall("link-entity"):
             self.link(link, table, "t")
         self.filters(element, table, "t")
+        # The orders of the entity come before those of its links, wherever they stand.
+        link_orders, self.fetch.orders = self.fetch.orders, []
         self.orders(element, table, "t")
+        self.fetch.orders += link_orders
         if self.fetch.aggregate and not self.fetch.outputs:
             raise ServiceError(400, "0x80041107", "An aggregate query needs aggregated or grouped attributes.")
 
@@ -341,4 +344,5 @@ class _Builder:
                     raise ServiceError(400, "0x8004111f", "An aggregate query is ordered by an alias.")
                 self.fetch.orders.append(self.alias_order[named] + direction)
             else:
-                self.fetch.orders.append(order_expression(_column(table, order.get("attribute")), alias) + direction)
+                owner, name = self.aliases.get(order.get("entityname", ""), (table, alias))
+                self.fetch.orders.append(order_expression(_column(owner, order.get("attribute")), name) + direction)

@@ -11,7 +11,7 @@ import orjson
 from .context import Answer, Context, json_answer
 from .errors import ServiceError, malformed, row_missing
 from .organization import Organization
-from .rows import create_row, delete_row, insert_rows
+from .rows import complete, delete_row, insert_rows
 from .schema import Column, Table
 from .sqlfilter import order_expression
 from .store import fold, quoted
@@ -106,12 +106,23 @@ def _value(column: Column, item: Any) -> Any:
 def _job_row(context: Context, name: str) -> str:
     tables = context.org.schema.tables
     with context.org.store.transaction():
-        job_id = create_row(context, tables["asyncoperation"], {"name": name, "operationtype": 13})
-        create_row(context, tables["bulkdeleteoperation"], {"name": name})
-        sql = "UPDATE bulkdeleteoperation SET asyncoperationid = ?, successcount = 0, failurecount = 0 WHERE name = ?"
-        context.org.store.execute(sql, (job_id, name))
+        job_id = _system_row(context, tables["asyncoperation"], {"name": name, "operationtype": 13})
+        _system_row(
+            context,
+            tables["bulkdeleteoperation"],
+            {"name": name, "asyncoperationid": job_id, "successcount": 0, "failurecount": 0},
+        )
         _note(context.org, job_id, _READY, _WAITING)
     return job_id
+
+
+def _system_row(context: Context, table: Table, values: dict[str, Any]) -> str:
+    """A row that the platform writes itself, free of the rules for callers."""
+    row_id = context.org.new_id()
+    row = {table.primary_id: row_id, **values}
+    complete(context, table, row)
+    insert_rows(context, table, [row])
+    return row_id
 
 
 def _note(org: Organization, job_id: str, state: int, status: int) -> None:

@@ -68,18 +68,17 @@ def create_nested(context: Context, table: Table, values: dict[str, Any]) -> Non
     """Create the child rows that were nested in a payload (deep insert)."""
     for relationship, payloads in values.get(_NESTED, ()):
         child = context.org.schema.tables[relationship.child]
+        link = _link_to(child, relationship, values[table.primary_id])
         for payload in payloads if isinstance(payloads, list) else [payloads]:
-            nested = prepare_create(context, child, payload)
-            _point_at(child, relationship, nested, values[table.primary_id])
+            nested = prepare_create(context, child, payload, key=link)
             insert_rows(context, child, [nested])
             create_nested(context, child, nested)
 
 
-def _point_at(child: Table, relationship: Relationship, values: dict[str, Any], parent_id: str) -> None:
-    values[relationship.column] = parent_id
+def _link_to(child: Table, relationship: Relationship, parent_id: str) -> dict[str, str]:
     hidden = type_column(child.columns[relationship.column])
-    if hidden:
-        values[hidden] = relationship.parent
+    link = {relationship.column: parent_id}
+    return {**link, hidden: relationship.parent} if hidden else link
 
 
 def complete(context: Context, table: Table, values: dict[str, Any]) -> None:

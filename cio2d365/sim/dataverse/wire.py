@@ -119,7 +119,8 @@ def response_for(answer: Answer, action: Mapping[str, Any] | None) -> Response:
 def _changed_body(answer: Answer, action: Mapping[str, Any]) -> Answer:
     if action["verb"] == "corrupt_gzip":
         packed = gzip.compress(answer.body or b"{}")
-        broken = packed[: len(packed) // 2] + b"\x00\xff" * 4
+        # Ten bytes of header stay, what follows is no deflate block.
+        broken = packed[:10] + b"\xff" * 8 + packed[18:]
         return replace(answer, body=broken, headers={**answer.headers, "Content-Encoding": "gzip"})
     content = action.get("content", "")
     body = content.encode() if isinstance(content, str) else orjson.dumps(content)

@@ -47,7 +47,13 @@ def table(api: httpx.Client, name: str = "cio_event", **more: Any) -> str:
         "IsPrimaryName": True,
         "MaxLength": 200,
     }
-    body = {"SchemaName": name, "OwnershipType": "UserOwned", "DisplayName": label(name), "Attributes": [primary], **more}
+    body = {
+        "SchemaName": name,
+        "OwnershipType": "UserOwned",
+        "DisplayName": label(name),
+        "Attributes": [primary],
+        **more,
+    }
     return new_id(api.post("EntityDefinitions", json=body))
 
 
