@@ -101,11 +101,14 @@ class Pace:
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a call keeps trying: attempts, and seconds for one wait and for all waits of one call."""
+    """How long a call keeps trying: attempts after failures, and seconds for one wait and for all waits of one call.
+
+    An answer that names the time to wait is not a failure: only `total` bounds how often it is obeyed.
+    """
 
     attempts: int = 8
     longest_wait: float = 300.0
-    total: float = 900.0
+    total: float = 1800.0
     first_wait: float = 0.5
 
 
@@ -164,8 +167,8 @@ class Transport:
         Raises Transient when patience is at an end, OutcomeUnknown when an unrepeatable write ended unclearly,
         AuthorityError on 401 after a fresh token, Terminal on a redirect.
         """
-        spent, fresh = 0.0, False
-        for attempt in range(1, self._patience.attempts + 1):
+        spent, failures, fresh = 0.0, 0, False
+        while True:
             answer = self._once(request, fresh)
             if isinstance(answer, Response):
                 if answer.status == 401 and not fresh:
@@ -174,13 +177,14 @@ class Transport:
                 if answer.status not in TRANSIENT_STATUS:
                     return _settled(answer, request)
             self._refuse_blind_repeat(request, answer)
-            wait = self._wait_for(answer, attempt)
-            if attempt == self._patience.attempts or spent + wait > self._patience.total:
-                break
+            asked = retry_after(answer.headers) if isinstance(answer, Response) else None
+            failures += asked is None
+            wait = self._backoff(failures) if asked is None else asked
+            if failures == self._patience.attempts or spent + wait > self._patience.total:
+                raise Transient(f"{request.label} at {self.origin} gave up after {spent:.0f} s: {_reason(answer)}")
             spent += wait
             self.traffic.repeated += 1
             self.pace.pause(wait)
-        raise Transient(f"{request.label} at {self.origin} gave up after {attempt} tries: {_reason(answer)}")
 
     def relative(self, url: str) -> str:
         """Path and query of a link that the server handed out; Refused when it leads to another origin (B-114)."""
@@ -213,13 +217,9 @@ class Transport:
             return
         raise OutcomeUnknown(f"{request.label}: whether the write happened is not known ({_reason(answer)})")
 
-    def _wait_for(self, answer: Response | httpx.HTTPError, attempt: int) -> float:
-        asked = retry_after(answer.headers) if isinstance(answer, Response) else None
-        if asked is not None:
-            return asked
-        return float(min(self._patience.first_wait * 2 ** (attempt - 1), self._patience.longest_wait)) * (
-            0.5 + self._jitter()
-        )
+    def _backoff(self, failures: int) -> float:
+        longest = min(self._patience.first_wait * 2.0 ** (failures - 1), self._patience.longest_wait)
+        return longest * (0.5 + self._jitter() / 2)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -84,7 +84,8 @@ class Dataverse:
         """Rows as a frame of the selected columns; lookups are read as `_<name>_value`."""
         pages = [page for page in self.pages(requests.rows(table, select, where)) if page]
         rows = [{name: row.get(name) for name in select} for page in pages for row in page]
-        return pl.DataFrame(rows, schema=list(select), infer_schema_length=None)
+        frame = pl.DataFrame(rows, schema=list(select), infer_schema_length=None)
+        return frame.with_columns(pl.col(pl.Null).cast(pl.String))
 
     def rows_by_id(
         self, table: Table, ids: Iterable[str], select: Sequence[str], *, lookup_tables: bool = False

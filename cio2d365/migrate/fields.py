@@ -16,6 +16,7 @@ from cio2d365.tables import Column, Table
 
 NOTES = {"source_key": pl.String, "field": pl.String, "column": pl.String, "note": pl.String, "detail": pl.String}
 REST = "cio_attributes"
+SAME_VALUE = ["retyped", "unix-s"]
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,9 @@ def convert(texts: pl.Series, column: Column, field: FieldMap | None = None, *, 
 
 
 def note(keys: pl.Series, name: str, column: str, converted: pl.DataFrame) -> pl.DataFrame:
-    """What happened to a field's values that did not pass as they were; types alone are not worth a note."""
+    """What happened to a field's values that did not pass as they were; the same value in another type is no change."""
     frame = converted.with_columns(source_key=keys)
-    told = frame.filter(pl.col("problem").is_not_null() | (pl.col("changed") & (pl.col("note") != "retyped")))
+    told = frame.filter(pl.col("problem").is_not_null() | (pl.col("changed") & ~pl.col("note").is_in(SAME_VALUE)))
     return told.select(
         "source_key",
         field=pl.lit(name),
@@ -106,6 +107,6 @@ def _rest(attributes: pl.Series, whole: Collection[str], kept: Mapping[str, Coll
     rows = []
     for row, text in enumerate(cast(Iterable[str | None], attributes)):
         members = json_scan.read_object(text)[0]
-        parts = [f"{m.raw_key}:{m.raw}" for m in members if m.key in whole or row in kept.get(m.key, ())]
+        parts = [m.source for m in members if m.key in whole or row in kept.get(m.key, ())]
         rows.append("{" + ",".join(parts) + "}" if parts else None)
     return pl.Series(REST, rows, dtype=pl.String)

@@ -6,18 +6,19 @@ killed and started again: what is gone is gone, and the ledger knows the rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
-from cio2d365.dataverse import bulk, requests
-from cio2d365.dataverse.client import Dataverse
-from cio2d365.errors import Refused, RequestRejected
+from cio2d365.dataverse import batch, bulk, requests
+from cio2d365.dataverse.client import Dataverse, refusal
+from cio2d365.dataverse.codes import read_error
+from cio2d365.errors import Refused
 from cio2d365.migrate.ledger import Ledger
 from cio2d365.tables import Table
+from cio2d365.transport import Request
 
 Progress = Callable[[int, int, str], None]
 LOOKUP_TABLE = f"@{requests.LOOKUP_TABLE}"
@@ -26,7 +27,8 @@ PARENTAL = (
     ("account", "contact", "parentcustomerid"), ("account", "lead", "customerid"),
     ("contact", "contact", "parentcustomerid"), ("contact", "lead", "customerid"),
 )  # fmt: skip
-PARALLEL = 4
+BATCH = 200
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -105,10 +107,10 @@ def apply(
     done, rows = 0, []
     for part in planned.tables:
         table = tables[part.table]
-        for batch in _batches(part.delete, 200):
-            _delete(client, table, batch)
-            ledger.forget(table.name, batch)
-            done += len(batch)
+        for ids in _slices(part.delete):
+            _send(client, [requests.delete_row(table, row_id) for row_id in ids], gone_is_done=True)
+            ledger.forget(table.name, ids)
+            done += len(ids)
             progress(done, total, f"deleting {table.name}")
         ledger.forget(table.name, part.gone)
         restored = _restore(planned.run_id, part, ledger, client, tables)
@@ -120,28 +122,23 @@ def apply(
     return pl.DataFrame(rows)
 
 
-def _batches(ids: tuple[str, ...], size: int) -> Iterable[tuple[str, ...]]:
-    return (ids[i : i + size] for i in range(0, len(ids), size))
+def _slices(items: Sequence[T]) -> Iterable[Sequence[T]]:
+    return (items[i : i + BATCH] for i in range(0, len(items), BATCH))
 
 
-def _delete(client: Dataverse, table: Table, ids: tuple[str, ...]) -> None:
-    def one(row_id: str) -> None:
-        try:
-            client.send(requests.delete_row(table, row_id))
-        except RequestRejected as error:
-            if error.status != 404:
-                raise
-
-    with ThreadPoolExecutor(PARALLEL) as workers:
-        list(workers.map(one, ids))
+def _send(client: Dataverse, parts: Sequence[Request], gone_is_done: bool) -> None:
+    """Send single requests as one batch; a row that is gone already needs no deleting."""
+    for request, answer in zip(parts, batch.send(client, parts), strict=True):
+        if answer.status >= 400 and not (gone_is_done and answer.status == 404):
+            raise refusal(request, read_error(answer))
 
 
 def _restore(run_id: str, part: TablePlan, ledger: Ledger, client: Dataverse, tables: Mapping[str, Table]) -> int:
     table, wanted = tables[part.table], set(part.restore)
     pictures = [(i, p) for i, p in ledger.preimages(run_id, part.table) if i in wanted]
-    for row_id, picture in pictures:
-        client.send(requests.update_row(table, row_id, _values(picture, table, tables)))
-    ledger.restored(run_id, part.table, [row_id for row_id, _ in pictures])
+    for some in _slices(pictures):
+        _send(client, [requests.update_row(table, i, _values(p, table, tables)) for i, p in some], gone_is_done=False)
+        ledger.restored(run_id, part.table, [row_id for row_id, _ in some])
     return len(pictures)
 
 

@@ -35,7 +35,7 @@ class Record:
 def hashes(migration: Migration) -> dict[str, str]:
     """What a signature covers. GateError names what is missing in the sandbox."""
     try:
-        rules = {name: decisions.confirmed(migration, name).digest for name in decisions.NOTEBOOK}
+        rules: dict[str, str] = {name: decisions.confirmed(migration, name).digest for name in decisions.NOTEBOOK}
         snapshot = migration.snapshot().id
     except (DecisionError, InputError) as error:
         raise GateError(f"there is nothing to sign yet: {error}") from None
@@ -68,7 +68,8 @@ def require(migration: Migration, environment: Environment) -> None:
     if missing:
         raise GateError(
             f"production is closed: there is no sandbox sign-off by {' and '.join(missing)}. "
-            f"`cio2d365 sign {migration.name} --role {missing[0]} --by WHO --verdict accept` after the sandbox was reconciled"
+            f"After the sandbox was reconciled: `cio2d365 sign {migration.name} --role {missing[0]} --by WHO "
+            "--verdict accept`"
         )
     now = hashes(migration)
     for record in records.values():

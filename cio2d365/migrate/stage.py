@@ -333,7 +333,7 @@ def _events(staged: Staged, given: Given, people: Mapping[str, pl.DataFrame], cl
     told = problems.select(
         "detail", source_key="event_key", field="key", column=where, note=pl.coalesce("code", "note")
     )
-    staged.note("events", told.filter(pl.col("note").fill_null("") != "retyped"))
+    staged.note("events", told.filter(~pl.col("note").fill_null("").is_in(fields.SAME_VALUE)))
     who = pl.concat([f.select("person_key", person_row="id", target=pl.lit(c)) for c, f in people.items()])
     rows = promoted.join(who, on="person_key", how="left").join(
         classes.select("person_key", "cls"), on="person_key", how="left"
