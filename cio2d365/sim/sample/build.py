@@ -9,8 +9,8 @@ DELIVERY_COUNT = 5_000
 FILES_END_BEFORE_NOW = 12 * DAY
 
 
-def sample_workspace(seed: int = SEED) -> Workspace:
-    """The same workspace for the same seed, in every process; see README.md for what is in it."""
+def sample_workspace(seed: int = SEED, *, deliveries_count: int = DELIVERY_COUNT) -> Workspace:
+    """The same workspace for the same arguments, in every process; see README.md for what is in it."""
     workspace = Workspace(WORKSPACE_ID, "Sample Workspace", Clock(NOW), files_until=NOW - FILES_END_BEFORE_NOW)
     companies.add_object_types(workspace)
     companies.add_companies(workspace, seed)
@@ -21,7 +21,7 @@ def sample_workspace(seed: int = SEED) -> Workspace:
     events.add_events(workspace, seed)
     segments.add_segments(workspace, seed)
     content.add_content(workspace)
-    deliveries.add_deliveries(workspace, seed, DELIVERY_COUNT)
+    deliveries.add_deliveries(workspace, seed, deliveries_count)
     events.add_log(workspace, seed)
     workspace.cache.clear()
     return workspace

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from cio2d365.sim.customerio.membership import members
 from cio2d365.sim.customerio.workspace import Delivery, Person, Workspace
 from cio2d365.sim.sample.content import DRAFT, KINDS, sent_at, triggered_at
-from cio2d365.sim.sample.draw import DAY, NOW, growing, stream
+from cio2d365.sim.sample.draw import DAY, NOW, growing, in_order_of_sign_up, present, stream
 from cio2d365.sim.sample.templates import NEWSLETTERS, TRANSACTIONAL
 
 NEWSLETTER_SHARE, CAMPAIGN_SHARE, BROADCAST_SHARE = 0.5, 0.25, 0.06
@@ -15,38 +15,39 @@ FAILURES = (("bounced", "550 5.1.1 user unknown"), ("dropped", "address is suppr
 
 
 def add_deliveries(workspace: Workspace, seed: int, count: int) -> None:
-    """`count` deliveries; half of them newsletters, the rest by campaigns, broadcasts and the product."""
+    """`count` deliveries, only to people who had signed up: newsletters, campaigns, broadcasts, and the product."""
     rng = stream(seed, "deliveries")
-    people = [person for person in workspace.people.values() if person.email]
-    newsletters, campaigns = int(count * NEWSLETTER_SHARE), int(count * CAMPAIGN_SHARE)
-    broadcasts = int(count * BROADCAST_SHARE)
-    workspace.deliveries += _newsletters(workspace, rng, newsletters)
-    workspace.deliveries += (_campaign(rng, people, number) for number in range(campaigns))
-    workspace.deliveries += (_broadcast(rng, people) for _ in range(broadcasts))
+    people = in_order_of_sign_up(person for person in workspace.people.values() if person.email)
+    workspace.deliveries += _newsletters(workspace, rng, int(count * NEWSLETTER_SHARE))
+    workspace.deliveries += (_campaign(rng, people, number) for number in range(int(count * CAMPAIGN_SHARE)))
+    workspace.deliveries += (_broadcast(rng, people) for _ in range(int(count * BROADCAST_SHARE)))
     rest = count - len(workspace.deliveries)
-    workspace.deliveries += (_transactional(rng, people, number) for number in range(rest))
+    workspace.deliveries += (_transactional(rng, people) for _ in range(rest))
 
 
 def _newsletters(workspace: Workspace, rng: random.Random, count: int) -> Iterator[Delivery]:
-    """The same number for each newsletter, to members of its segment."""
+    """The same number for each newsletter, nobody twice, to members of its segment as far as there are enough."""
     by_id = {row["id"]: row for row in workspace.content["newsletters"]}
-    for number in range(count):
-        newsletter = number % len(NEWSLETTERS) + 1
-        inside = list(members(workspace, by_id[newsletter]["recipient_segment_ids"][0]))
-        person = workspace.people[rng.choice(inside)]
-        german = person.attributes.get("language") == "de"
-        moment = sent_at(newsletter) + rng.randrange(1800)
-        content_id = 1000 + 2 * newsletter + german
-        subject = NEWSLETTERS[newsletter - 1].subject
-        yield _delivery(rng, person, moment, subject, newsletter_id=newsletter, content_id=content_id)
+    for newsletter, letter in enumerate(NEWSLETTERS, start=1):
+        moment = sent_at(newsletter)
+        inside = members(workspace, by_id[newsletter]["recipient_segment_ids"][0])
+        known = [who for who in inside if workspace.people[who].created_in_cio_at < moment]
+        for who in rng.sample(known, min(len(known), count // len(NEWSLETTERS))):
+            person = workspace.people[who]
+            content, sent = 1000 + 2 * newsletter + _german(person), moment + rng.randrange(1800)
+            yield _delivery(rng, person, sent, letter.subject, newsletter_id=newsletter, content_id=content)
+
+
+def _german(person: Person) -> bool:
+    return person.attributes.get("language") == "de"
 
 
 def _campaign(rng: random.Random, people: list[Person], number: int) -> Delivery:
     campaign = rng.choice([n for n in range(1, len(KINDS) + 1) if n != DRAFT])
-    step = 10 * rng.randrange(3)
-    person, moment = rng.choice(people), growing(rng, 18, NOW - DAY)
+    step, moment = 10 * rng.randrange(3), growing(rng, 18, NOW - DAY)
+    person = people[rng.randrange(present(people, moment))]
     kind = "webhook" if number % 25 == 0 else "email"
-    action = 100 * campaign + (90 if kind == "webhook" else step + (person.attributes.get("language") == "de"))
+    action = 100 * campaign + (90 if kind == "webhook" else step + _german(person))
     subject = None if kind == "webhook" else f"{KINDS[campaign - 1][0]} {step // 10 + 1}"
     return _delivery(rng, person, moment, subject, kind=kind, campaign_id=campaign, action_id=action)
 
@@ -54,15 +55,15 @@ def _campaign(rng: random.Random, people: list[Person], number: int) -> Delivery
 def _broadcast(rng: random.Random, people: list[Person]) -> Delivery:
     broadcast = rng.randrange(1, 3)
     moment = triggered_at(broadcast, rng.randrange(1, 4)) + 60 + rng.randrange(900)
-    action = 900 + 10 * broadcast
-    return _delivery(rng, rng.choice(people), moment, "Service notice", broadcast_id=broadcast, action_id=action)
+    person, action = people[rng.randrange(present(people, moment))], 900 + 10 * broadcast
+    return _delivery(rng, person, moment, "Service notice", broadcast_id=broadcast, action_id=action)
 
 
-def _transactional(rng: random.Random, people: list[Person], number: int) -> Delivery:
+def _transactional(rng: random.Random, people: list[Person]) -> Delivery:
     template = rng.choices(range(1, len(TRANSACTIONAL) + 1), weights=(20, 25, 10, 40, 5))[0]
-    subject = TRANSACTIONAL[template - 1].name
     moment = growing(rng, 24, NOW - DAY)
-    return _delivery(rng, rng.choice(people), moment, subject, transactional_message_id=template)
+    person = people[rng.randrange(present(people, moment))]
+    return _delivery(rng, person, moment, TRANSACTIONAL[template - 1].name, transactional_message_id=template)
 
 
 def _delivery(

@@ -6,9 +6,13 @@ platforms.
 
 import csv
 import random
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from cio2d365.sim.customerio.workspace import Person
 
 NOW = 1_793_491_200  # 2026-11-01T00:00:00Z, the clock of the sample workspace
 DAY = 86_400
@@ -71,6 +75,16 @@ def growing(rng: random.Random, months: int, before: int = NOW) -> int:
     """A moment in the last `months` 30-day months; month k is drawn k times as often as the first."""
     month = rng.choices(range(months), weights=range(1, months + 1))[0]
     return before - (months - month) * 30 * DAY + rng.randrange(30 * DAY)
+
+
+def present(people: Sequence[Person], moment: int) -> int:
+    """How many of the people, who are in the order of sign-up, had signed up by then; at least one."""
+    return max(1, bisect_right(people, moment, key=lambda person: person.created_in_cio_at))
+
+
+def in_order_of_sign_up(people: Iterable[Person]) -> list[Person]:
+    """The people as `present` wants them."""
+    return sorted(people, key=lambda person: (person.created_in_cio_at, person.cio_id))
 
 
 def iso(seconds: int) -> str:

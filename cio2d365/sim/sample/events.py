@@ -1,12 +1,11 @@
 """25,000 events over two years, page views, screens and the rest of the activity log."""
 
 import random
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import replace
 
 from cio2d365.sim.customerio.workspace import Activity, Delivery, Departed, Json, Person, Workspace
-from cio2d365.sim.sample.draw import DAY, NOW, YEAR, growing, hexes, stream, ulid
+from cio2d365.sim.sample.draw import DAY, NOW, YEAR, growing, hexes, in_order_of_sign_up, present, stream, ulid
 from cio2d365.sim.sample.properties import EVENT_NAMES, PROPERTIES
 from cio2d365.sim.sample.words import PLANS
 
@@ -19,7 +18,7 @@ DELIVERY_LOG_DAYS = 45
 def add_events(workspace: Workspace, seed: int) -> None:
     """Ordinary events, the awkward ones, pages and screens; the awkward ones are part of the 25,000."""
     rng = stream(seed, "events")
-    people = sorted(workspace.people.values(), key=lambda person: (person.created_in_cio_at, person.cio_id))
+    people = in_order_of_sign_up(workspace.people.values())
     _add_departed(workspace, stream(seed, "departed"))
     special = list(_special(workspace, stream(seed, "special events"), people))
     ordinary = EVENT_COUNT - len(special)
@@ -69,9 +68,8 @@ def _name(rng: random.Random) -> str:
 
 def _someone(rng: random.Random, people: list[Person], moment: int) -> Person:
     """Somebody who had signed up by then; few people send most of the events."""
-    present = bisect_right(people, moment, key=lambda person: person.created_in_cio_at)
     share = rng.random()
-    return people[int(share * share * max(1, present))]
+    return people[int(share * share * present(people, moment))]
 
 
 def _ordinary(rng: random.Random, number: int, people: list[Person], gone: list[Departed]) -> Activity:

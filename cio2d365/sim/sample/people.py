@@ -23,6 +23,8 @@ from cio2d365.sim.sample.words import (
 )
 
 PEOPLE_COUNT = 2000
+FIRM_SHARE, THIN_SHARE = 0.58, 0.75
+THIN_TRAITS = ("first_name", "language", "signup_source", "newsletter_optin", "country", "timezone")
 PREFIXES = ("a3", "03", "30", "c0", "5e")
 
 
@@ -37,7 +39,7 @@ def add_people(workspace: Workspace, seed: int) -> None:
     firms = list(companies_of(workspace))
     joined = sorted(growing(rng, 36, NOW - DAY) for _ in range(PEOPLE_COUNT - len(AWKWARD_PEOPLE)))
     for number, moment in enumerate(joined):
-        firm = rng.choice(firms) if rng.random() < 0.72 else None
+        firm = rng.choice(firms) if rng.random() < FIRM_SHARE else None
         _add_ordinary(workspace, rng, number, moment, firm)
     for number, (identifier, email, overrides) in enumerate(AWKWARD_PEOPLE, start=len(joined)):
         traits = _traits(rng, number, growing(rng, 30), rng.choice(places()), None)
@@ -50,6 +52,8 @@ def _add_ordinary(workspace: Workspace, rng: random.Random, number: int, moment:
     place = _place(rng, firm)
     traits = _traits(rng, number, moment, place, firm)
     email = _email(rng, number, traits, firm)
+    if firm is None and email and rng.random() < THIN_SHARE:
+        traits = _thin(rng, traits)
     person = Person(
         cio_id=cio_id(number),
         id=None if rng.random() < 0.03 and email else str(100_000 + number),
@@ -62,6 +66,13 @@ def _add_ordinary(workspace: Workspace, rng: random.Random, number: int, moment:
     workspace.add_person(person)
     if firm is not None:
         _relate(workspace, rng, person, firm, moment)
+
+
+def _thin(rng: random.Random, traits: Json) -> Json:
+    """Somebody who only left an address: at most five traits besides the date and the consent."""
+    kept = rng.sample(THIN_TRAITS, rng.choices(range(6), weights=(25, 25, 20, 15, 10, 5))[0])
+    always = ("created_at", "unsubscribed", "cio_subscription_preferences")
+    return {name: value for name, value in traits.items() if name in kept or name in always}
 
 
 def _place(rng: random.Random, firm: Thing | None) -> Place:

@@ -151,6 +151,24 @@ def test_traits_are_mixed_the_way_real_ones_are(sample: Workspace) -> None:
     assert {"Plan", "plan", "First Name", "first_name"} <= set(kinds)
 
 
+def test_some_people_left_little_more_than_an_address(sample: Workspace) -> None:
+    system = {"created_at", "unsubscribed", "cio_subscription_preferences", "anonymous_id"}
+    thin = [p for p in sample.people.values() if len(set(p.attributes) - system) <= 2]
+    assert 0.15 < len(thin) / len(sample.people) < 0.35
+    assert all(p.email for p in thin)
+
+
+def test_nobody_gets_a_message_before_signing_up(sample: Workspace) -> None:
+    for delivery in sample.deliveries:
+        if delivery.cio_id is not None:
+            assert sample.people[delivery.cio_id].created_in_cio_at <= delivery.created
+
+
+def test_nobody_gets_a_newsletter_twice(sample: Workspace) -> None:
+    received = Counter((d.newsletter_id, d.cio_id) for d in sample.deliveries if d.newsletter_id and d.cio_id)
+    assert set(received.values()) == {1}
+
+
 def test_companies_are_awkward(sample: Workspace) -> None:
     nameless, first, second = (sample.thing("2", one) for one in ("noname", "twin-1", "twin-2"))
     assert nameless is not None
