@@ -58,6 +58,15 @@ def check_schema_name(context: Context, name: Any, kind: str) -> str:
     return name
 
 
+def check_relationship_name(context: Context, name: Any) -> str:
+    """A relationship may also begin with a table's name when a prefix follows, as the vendor's clients name them."""
+    text = str(name or "")
+    prefixes = [row[0].lower() for row in context.org.store.query("SELECT customizationprefix FROM publisher")]
+    if _NAME.fullmatch(text) and any(f"_{prefix}_" in text.lower() for prefix in prefixes):
+        return text
+    return check_schema_name(context, name, "relationship")
+
+
 def managed_value(value: Any, default: str) -> str:
     """The value of a managed property such as RequiredLevel."""
     return str(value.get("Value", default)) if isinstance(value, Mapping) else default

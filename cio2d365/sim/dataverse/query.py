@@ -24,7 +24,7 @@ from .store import quoted, type_column
 PAGE_LIMIT = 5000
 COUNT_LIMIT = 5000
 _OPTIONS = re.compile(r"\$(\w+)=((?:[^;()]|\([^()]*\))*)")
-_ALLOWED = {"$select", "$filter", "$orderby", "$top", "$expand", "$count", "$skiptoken", "$apply"}
+_ALLOWED = {"$select", "$filter", "$orderby", "$top", "$expand", "$count", "$skiptoken"}
 
 
 @dataclass(frozen=True)

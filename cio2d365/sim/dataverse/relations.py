@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from .context import Answer, Context
-from .definitions import check_schema_name, label_text, managed_value, read_cascade
+from .definitions import check_relationship_name, check_schema_name, label_text, managed_value, read_cascade
 from .errors import ServiceError, payload_error, unknown_segment
 from .schema import Column, Relationship, Table, metadata_id
 from .store import type_column
@@ -97,7 +97,7 @@ def create_polymorphic(context: Context, body: Any) -> dict[str, Any]:
 
 def _relate(context: Context, body: Mapping[str, Any], lookup: Mapping[str, Any], several: bool) -> Relationship:
     child, parent = _table(context, body.get("ReferencingEntity")), _table(context, body.get("ReferencedEntity"))
-    schema_name = check_schema_name(context, body.get("SchemaName"), "relationship")
+    schema_name = check_relationship_name(context, body.get("SchemaName"))
     if len(schema_name) > _LONGEST_NAME:
         raise ServiceError(400, "0x8004802a", "Relationship name cannot be more than 50 characters long.")
     if schema_name in context.org.schema.relationships:

@@ -33,6 +33,7 @@ from .query import children, fetch_one, read_collection, read_count, read_one
 from .relations import delete_relationship, post_relationship
 from .rows import create_row, delete_row, read_stored, update_row
 from .schema import Column, Table
+from .sqlquery import read_sql
 
 DEFINITIONS = frozenset({"EntityDefinitions", "GlobalOptionSetDefinitions", "RelationshipDefinitions"})
 
@@ -128,6 +129,8 @@ def _read_set(context: Context, table: Table) -> Answer:
             if option != "fetchXml":
                 text = saved_query(context, option.lower(), text)
             return read_fetch(context, table, text)
+    if "sql" in context.query:
+        return read_sql(context, table, context.query["sql"])
     return read_collection(context, table)
 
 

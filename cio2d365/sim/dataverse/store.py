@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from .schema import Column, Key, Table
+from .schema import TEXT_TYPES, Column, Key, Table
 
 SQL_TYPES = {
     "Integer": "INTEGER",
@@ -42,6 +42,11 @@ def fold(text: Any) -> Any:
         return text.rstrip(" ").lower()
     decomposed = unicodedata.normalize("NFKD", text.rstrip(" ").casefold())
     return "".join(char for char in decomposed if not unicodedata.combining(char))
+
+
+def _collate(left: str, right: str) -> int:
+    first, second = fold(left), fold(right)
+    return int(first > second) - int(first < second)
 
 
 def like_text(text: str | None, pattern: str) -> bool | None:
@@ -70,15 +75,15 @@ def type_column(column: Column) -> str | None:
 
 def sql_columns(column: Column) -> list[tuple[str, str]]:
     """The SQL columns (name, type) that hold one Dataverse column."""
-    found = [(column.name, SQL_TYPES.get(column.type, "TEXT"))]
+    kind = "TEXT COLLATE dataverse" if column.type in TEXT_TYPES else SQL_TYPES.get(column.type, "TEXT")
+    found = [(column.name, kind)]
     hidden = type_column(column)
     return [*found, (hidden, "TEXT")] if hidden else found
 
 
 def key_expression(column: Column) -> str:
     """How a column takes part in a unique index or an equality."""
-    text = column.type in ("String", "Memo", "EntityName")
-    return f"fold({quoted(column.name)})" if text else quoted(column.name)
+    return f"fold({quoted(column.name)})" if column.type in TEXT_TYPES else quoted(column.name)
 
 
 class Store:
@@ -90,6 +95,7 @@ class Store:
             str(path) if path else ":memory:", check_same_thread=False, isolation_level=None
         )
         self.connection.create_function("fold", 1, fold, deterministic=True)
+        self.connection.create_collation("dataverse", _collate)
         self.connection.create_function("like_text", 2, like_text, deterministic=True)
         for pragma in ("journal_mode=WAL", "synchronous=OFF", "temp_store=MEMORY", "cache_size=-200000"):
             self.connection.execute(f"PRAGMA {pragma}")
