@@ -10,14 +10,10 @@ import orjson
 
 from .context import Context
 from .errors import ServiceError, duplicate_key, duplicate_primary_key, row_missing
-from .schema import Column, Relationship, Table
+from .schema import Relationship, Table
 from .special import check_create, check_update
 from .store import quoted, type_column
 from .writer import Parsed, Writer, writer_for
-
-_SELF_FILLED = frozenset(
-    {"ownerid", "statecode", "statuscode", "createdon", "modifiedon", "createdby", "modifiedby", "organizationid"}
-)
 
 
 def create_row(context: Context, table: Table, payload: Any, row_id: str | None = None, **key: Any) -> str:
@@ -30,7 +26,11 @@ def create_row(context: Context, table: Table, payload: Any, row_id: str | None 
 
 
 def prepare_create(
-    context: Context, table: Table, payload: Any, row_id: str | None = None, key: Mapping[str, Any] | None = None
+    context: Context,
+    table: Table,
+    payload: Any,
+    row_id: str | None = None,
+    key: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The complete stored values of a new row; nothing is written but nested parents."""
     require_right(context, "Create", table)
@@ -46,14 +46,11 @@ def prepare_create(
     _create_parents(context, parsed)
     complete(context, table, values)
     check_create(context, table, values)
-    _require_columns(table, values)
+    _require_columns(writer, values)
     if parsed.nested:
-        values[_NESTED] = parsed.nested
+        context.nested[values[table.primary_id]] = parsed.nested
     context.known_rows.add((table.name, values[table.primary_id]))
     return values
-
-
-_NESTED = "@nested"
 
 
 def _create_parents(context: Context, parsed: Parsed) -> None:
@@ -64,9 +61,9 @@ def _create_parents(context: Context, parsed: Parsed) -> None:
             parsed.values[hidden] = target
 
 
-def create_nested(context: Context, table: Table, values: dict[str, Any]) -> None:
+def create_nested(context: Context, table: Table, values: Mapping[str, Any]) -> None:
     """Create the child rows that were nested in a payload (deep insert)."""
-    for relationship, payloads in values.get(_NESTED, ()):
+    for relationship, payloads in context.nested.pop(values[table.primary_id], ()):
         child = context.org.schema.tables[relationship.child]
         link = _link_to(child, relationship, values[table.primary_id])
         for payload in payloads if isinstance(payloads, list) else [payloads]:
@@ -83,72 +80,44 @@ def _link_to(child: Table, relationship: Relationship, parent_id: str) -> dict[s
 
 def complete(context: Context, table: Table, values: dict[str, Any]) -> None:
     """Fill in defaults, owner, state, stamps and derived columns of a new row."""
-    columns = table.columns
-    for name, default in defaults_of(table):
+    writer = writer_for(context, table)
+    for name, default in writer.defaults.items():
         if values.get(name) is None:
             values[name] = default
-    if "createdon" in columns:
-        values["createdon"] = values.get("overriddencreatedon") or context.now
+    if "createdon" in writer.stored:
+        values["createdon"] = context.now
     if values.get("overriddencreatedon"):
         values["overriddencreatedon"], values["createdon"] = context.now, values["overriddencreatedon"]
-    for name, stamp in (("modifiedon", context.now), ("createdby", context.caller), ("modifiedby", context.caller)):
-        if name in columns and columns[name].stored:
+    for name, stamp in _stamps(context):
+        if name in writer.stored:
             values[name] = stamp
-    if context.real_caller != context.caller and "createdonbehalfby" in columns:
-        values["createdonbehalfby"] = context.real_caller
-    if "ownerid" in columns and columns["ownerid"].stored:
-        fill_owner(context, table, values, creating=True)
-    derive(context, table, values, values)
+    if "ownerid" in writer.stored:
+        fill_owner(context, writer, values, creating=True)
+    derive(context, writer, values, values)
 
 
-def defaults_of(table: Table) -> Sequence[tuple[str, Any]]:
-    """Default values that the platform writes on create, as stored."""
-    found = _DEFAULTS.get(id(table))
-    if found is None or found[0] is not table:
-        found = table, [item for column in table.columns.values() for item in _default(table, column)]
-        _DEFAULTS[id(table)] = found
-    return found[1]
+def _stamps(context: Context) -> list[tuple[str, Any]]:
+    stamps = [("modifiedon", context.now), ("createdby", context.caller), ("modifiedby", context.caller)]
+    if context.real_caller != context.caller:
+        stamps.append(("createdonbehalfby", context.real_caller))
+    return stamps
 
 
-_DEFAULTS: dict[int, tuple[Table, list[tuple[str, Any]]]] = {}
-
-
-def _default(table: Table, column: Column) -> Iterable[tuple[str, Any]]:
-    if not column.stored or column.is_lookup:
-        return
-    if column.name == "statuscode":
-        yield column.name, _first_status(table, 0)
-    elif column.name == "statecode":
-        yield column.name, 0
-    elif isinstance(column.default, bool):
-        yield column.name, int(column.default)
-    elif column.default is not None and not (column.type == "Picklist" and column.default == -1):
-        yield column.name, column.default
-
-
-def _first_status(table: Table, state: int) -> int | None:
-    """Default status reason of a state."""
-    state_column, status = table.columns.get("statecode"), table.columns["statuscode"]
-    for option in state_column.options if state_column else ():
-        if option.value == state and option.default_status is not None:
-            return option.default_status
-    return next((option.value for option in status.options if option.state in (state, None)), None)
-
-
-def fill_owner(context: Context, table: Table, values: dict[str, Any], creating: bool) -> None:
+def fill_owner(context: Context, writer: Writer, values: dict[str, Any], creating: bool) -> None:
     """Default owner, the checks on it, and the columns derived from it (dataverse-api 13)."""
     if values.get("ownerid") is None:
         if not creating:
             raise ServiceError(400, "0x80040229", "Owner ID is invalid.")
         values["ownerid"], values["ownerid__type"] = context.caller, "systemuser"
-    kind = values.get("ownerid__type") or "systemuser"
-    unit = _owner_unit(context, kind, values["ownerid"])
-    derived = {
-        "owningbusinessunit": unit,
-        "owninguser": values["ownerid"] if kind == "systemuser" else None,
-        "owningteam": values["ownerid"] if kind == "team" else None,
-    }
-    values.update({name: value for name, value in derived.items() if _stored(table, name)})
+    kind, owner = values.get("ownerid__type") or "systemuser", values["ownerid"]
+    unit = _owner_unit(context, kind, owner)
+    for name, value in (
+        ("owningbusinessunit", unit),
+        ("owninguser", owner if kind == "systemuser" else None),
+        ("owningteam", owner if kind == "team" else None),
+    ):
+        if name in writer.stored:
+            values[name] = value
 
 
 def _stored(table: Table, name: str) -> bool:
@@ -183,43 +152,37 @@ def _check_team(context: Context, owner: str) -> str | None:
     return rows[0][1] if rows else None
 
 
-def derive(context: Context, table: Table, changed: dict[str, Any], row: Mapping[str, Any]) -> None:
+def derive(context: Context, writer: Writer, changed: dict[str, Any], row: Mapping[str, Any]) -> None:
     """Columns that follow from others: full name and money in base currency."""
-    names = ("firstname", "lastname")
-    if table.primary_name == "fullname" and any(name in changed for name in names):
-        changed["fullname"] = " ".join(part for part in (row.get(name) for name in names) if part) or None
-    money = [n for n in changed if n in table.columns and table.columns[n].type == "Money" and not n.endswith("_base")]
-    if money and "transactioncurrencyid" in table.columns:
-        _derive_money(context, table, changed, row, money)
+    if writer.table.primary_name == "fullname" and not _NAMES.isdisjoint(changed):
+        changed["fullname"] = " ".join(row[name] for name in ("firstname", "lastname") if row.get(name)) or None
+    if writer.money and "transactioncurrencyid" in writer.stored:
+        money = writer.money.intersection(changed)
+        if money:
+            _derive_money(context, writer, changed, row, money)
+
+
+_NAMES = frozenset({"firstname", "lastname"})
 
 
 def _derive_money(
-    context: Context, table: Table, changed: dict[str, Any], row: Mapping[str, Any], money: list[str]
+    context: Context, writer: Writer, changed: dict[str, Any], row: Mapping[str, Any], money: frozenset[str]
 ) -> None:
     if not row.get("transactioncurrencyid"):
         changed["transactioncurrencyid"] = context.org.store.get_meta("currency")
-    if _stored(table, "exchangerate"):
+    if "exchangerate" in writer.stored:
         changed["exchangerate"] = 1.0
     for name in money:
-        if f"{name}_base" in table.columns:
+        if f"{name}_base" in writer.stored:
             changed[f"{name}_base"] = changed[name]
 
 
-def _require_columns(table: Table, values: Mapping[str, Any]) -> None:
-    for name in required_columns(table):
+def _require_columns(writer: Writer, values: Mapping[str, Any]) -> None:
+    for name in writer.required:
         if values.get(name) is None:
-            raise ServiceError(400, "0x80040200", f"Required field '{name}' is missing on entity '{table.name}'.")
-
-
-def required_columns(table: Table) -> list[str]:
-    """The columns a create must bring; activities fill theirs in themselves."""
-    if table.activity:
-        return []
-    return [
-        column.name
-        for column in table.columns.values()
-        if column.required == "SystemRequired" and column.create and column.stored and column.name not in _SELF_FILLED
-    ]
+            raise ServiceError(
+                400, "0x80040200", f"Required field '{name}' is missing on entity '{writer.table.name}'."
+            )
 
 
 def insert_rows(context: Context, table: Table, rows: Sequence[dict[str, Any]]) -> None:
@@ -227,8 +190,7 @@ def insert_rows(context: Context, table: Table, rows: Sequence[dict[str, Any]]) 
     version = context.org.store.reserve_versions(len(rows))
     groups: dict[tuple[str, ...], list[list[Any]]] = {}
     for at, values in enumerate(rows):
-        names = tuple(name for name in values if name != _NESTED)
-        groups.setdefault(names, []).append([*(values[name] for name in names), version + at])
+        groups.setdefault(tuple(values), []).append([*values.values(), version + at])
     for names, group in groups.items():
         listed = ", ".join(quoted(name) for name in (*names, "versionnumber"))
         sql = f"INSERT INTO {quoted(table.name)} ({listed}) VALUES ({','.join('?' * (len(names) + 1))})"
@@ -265,30 +227,28 @@ def prepare_update(
 ) -> dict[str, Any]:
     """The stored values that an update changes, checked against the present row where that matters."""
     require_right(context, "Write", table)
-    writer: Writer = writer_for(context, table)
+    writer = writer_for(context, table)
     parsed = writer.parse(context, payload, creating=False)
     changed = parsed.values
     for name in (*skip, table.primary_id):
         changed.pop(name, None)
     _refuse_nulls(table, changed)
     if "ownerid" in changed:
-        fill_owner(context, table, changed, creating=False)
-    if needs_row(table, changed):
+        fill_owner(context, writer, changed, creating=False)
+    if needs_row(writer, changed):
         row = {**read_stored(context, table, row_id), **changed}
         check_update(context, table, row, changed)
-        derive(context, table, changed, {**row, **changed})
+        derive(context, writer, changed, {**row, **changed})
     for name, stamp in (("modifiedon", context.now), ("modifiedby", context.caller)):
-        if _stored(table, name):
+        if name in writer.stored:
             changed[name] = stamp
     return changed
 
 
-def needs_row(table: Table, changed: Mapping[str, Any]) -> bool:
+def needs_row(writer: Writer, changed: Mapping[str, Any]) -> bool:
     """Whether an update depends on what the row holds now."""
-    watched = {"firstname", "lastname", "statecode", "statuscode"}
-    return bool(watched & changed.keys()) or any(
-        name in table.columns and table.columns[name].type == "Money" for name in changed
-    )
+    watched = {"firstname", "lastname", "statecode", "statuscode"} | writer.money
+    return not watched.isdisjoint(changed)
 
 
 def _refuse_nulls(table: Table, changed: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from .address import find_row, missing, parse_reference
 from .context import Context
 from .errors import ServiceError, payload_error
 from .schema import Column, Relationship, Table
-from .store import type_column
+from .store import quoted, type_column
 from .values import Converter, converter
 
 _BIND = "@odata.bind"
@@ -48,6 +48,14 @@ class Writer:
         for column in table.columns.values():
             if column.stored:
                 self._add(context, column)
+        self.stored = frozenset(column.name for column in table.columns.values() if column.stored)
+        self.money = frozenset(
+            column.name
+            for column in table.columns.values()
+            if column.type == "Money" and column.stored and not column.name.endswith("_base")
+        )
+        self.required = _required(table)
+        self.defaults = dict(item for column in table.columns.values() for item in _default(table, column))
         self.collections = {r.parent_navigation: r for r in schema.children_of(table.name)}
 
     def _add(self, context: Context, column: Column) -> None:
@@ -78,7 +86,7 @@ class Writer:
             if check is _MISSING:
                 self._other(context, name, value, parsed, creating)
             elif check is not None:
-                values[check[0]] = check[1](value)
+                values[check[0]] = None if value is None else check[1](value)
         return parsed
 
     def _other(self, context: Context, name: str, value: Any, parsed: Parsed, creating: bool) -> None:
@@ -133,7 +141,8 @@ class Writer:
         simple = _SIMPLE_REFERENCE.fullmatch(value)
         if simple and simple[1] in bind.targets:
             found = bind.targets[simple[1]], simple[2].lower()
-            if found in context.known_rows:
+            if found in context.known_rows or _exists(context, *found):
+                context.known_rows.add(found)
                 return found
         return self._look_up(context, bind, value)
 
@@ -152,6 +161,48 @@ class Writer:
         return address.table.name, row_id
 
 
+def _exists(context: Context, table: str, row_id: str) -> bool:
+    key = context.org.schema.tables[table].primary_id
+    sql = f"SELECT 1 FROM {quoted(table)} WHERE {quoted(key)} = ?"
+    return bool(context.org.store.query(sql, (row_id,)))
+
+
+def _default(table: Table, column: Column) -> Iterator[tuple[str, Any]]:
+    if not column.stored or column.is_lookup:
+        return
+    if column.name == "statuscode":
+        yield column.name, first_status(table, 0)
+    elif column.name == "statecode":
+        yield column.name, 0
+    elif isinstance(column.default, bool):
+        yield column.name, int(column.default)
+    elif column.default is not None and not (column.type == "Picklist" and column.default == -1):
+        yield column.name, column.default
+
+
+def first_status(table: Table, state: int) -> int | None:
+    """Default status reason of a state."""
+    state_column, status = table.columns.get("statecode"), table.columns["statuscode"]
+    for option in state_column.options if state_column else ():
+        if option.value == state and option.default_status is not None:
+            return option.default_status
+    return next((option.value for option in status.options if option.state in (state, None)), None)
+
+
+def _required(table: Table) -> list[str]:
+    """The columns a create must bring; activities fill theirs in themselves."""
+    if table.activity:
+        return []
+    return [
+        column.name
+        for column in table.columns.values()
+        if column.required == "SystemRequired" and column.create and column.stored and column.name not in _SELF_FILLED
+    ]
+
+
+_SELF_FILLED = frozenset(
+    {"ownerid", "statecode", "statuscode", "createdon", "modifiedon", "createdby", "modifiedby", "organizationid"}
+)
 _MISSING: Any = object()
 
 
