@@ -1,0 +1,169 @@
+"""Frames as tables: `table`, and the three special ones `facts`, `diff` and `balance`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import polars as pl
+from markupsafe import Markup
+
+from cio2d365.errors import ConservationError, InputError
+from cio2d365.show.display import Display, joined
+from cio2d365.show.values import as_html, as_text, heading_of
+
+FORMS = ("percent", "bytes", "seconds", "id")
+
+# What a plan does to a thing, in the order in which a reader needs it: sign, wording, css class.
+PLAN_STATES = {
+    "conflict": ("!", "conflict", "problem"),
+    "create": ("+", "to create", "good"),
+    "update": ("~", "to change", "warning"),
+    "left_alone": ("·", "left alone", "quiet"),
+    "equal": ("=", "equal", "quiet"),
+}
+
+
+def table(
+    frame: pl.DataFrame,
+    title: str,
+    *,
+    labels: Mapping[str, str] | None = None,
+    units: Mapping[str, str] | None = None,
+    note: str | None = None,
+    rows: int = 50,
+) -> Display:
+    """The first `rows` rows under a title; when the frame is longer, the table says how much of it is shown.
+
+    `labels` gives headings by column. `units` gives by column one of "percent" (of a fraction), "bytes", "seconds"
+    and "id" (a number without separators); any other word is a unit and goes into the heading.
+    """
+    shown = frame.head(rows)
+    forms = units or {}
+    head = _head(frame, labels or {}, forms)
+    body = joined(_row(values, shown, forms) for values in shown.iter_rows())
+    foot = _foot(frame.height, shown.height, note)
+    html = Markup(
+        '<figure class="cio-block cio-table"><figcaption>{}</figcaption><div class="cio-scroll"><table>'
+        "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>{}</figure>"
+    ).format(title, head, body, foot)
+    return Display(html, f"{title} ({frame.height:,} rows)")
+
+
+def _head(frame: pl.DataFrame, labels: Mapping[str, str], forms: Mapping[str, str]) -> Markup:
+    cell = Markup('<th scope="col"{}>{}</th>')
+    return joined(
+        cell.format(_side(kind), _heading(name, labels, forms.get(name, ""))) for name, kind in frame.schema.items()
+    )
+
+
+def _heading(name: str, labels: Mapping[str, str], form: str) -> str:
+    label = labels.get(name) or heading_of(name)
+    return f"{label} ({form})" if form and form not in FORMS else label
+
+
+def _side(kind: pl.DataType) -> Markup:
+    return Markup(' class="cio-number"') if kind.is_numeric() or kind.is_temporal() else Markup("")
+
+
+def _row(values: tuple[object, ...], frame: pl.DataFrame, forms: Mapping[str, str]) -> Markup:
+    cell = Markup("<td{}>{}</td>")
+    cells = (
+        cell.format(_side(kind), as_html(value, forms.get(name, "")))
+        for value, (name, kind) in zip(values, frame.schema.items(), strict=True)
+    )
+    return Markup("<tr>{}</tr>").format(joined(cells))
+
+
+def _foot(total: int, shown: int, note: str | None) -> Markup:
+    lines = [note] if note else []
+    if total == 0:
+        lines.append("No rows.")
+    elif shown < total:
+        lines.append(f"Showing {shown:,} of {total:,} rows.")
+    return joined(Markup('<p class="cio-note">{}</p>').format(line) for line in lines)
+
+
+def facts(values: Mapping[str, object], title: str = "", *, units: Mapping[str, str] | None = None) -> Display:
+    """Names and values in two columns; `units` as in `table`, by name."""
+    forms = units or {}
+    line = Markup('<tr><th scope="row">{}</th><td>{}</td></tr>')
+    body = joined(line.format(name, _fact(value, forms.get(name, ""))) for name, value in values.items())
+    caption = Markup("<figcaption>{}</figcaption>").format(title) if title else Markup("")
+    html = Markup('<figure class="cio-block cio-facts">{}<table><tbody>{}</tbody></table></figure>')
+    text = "\n".join(f"{name}: {as_text(value, forms.get(name, ''))}" for name, value in values.items())
+    return Display(html.format(caption, body), text)
+
+
+def _fact(value: object, form: str) -> Markup:
+    shown = as_html(value, form)
+    return shown if not form or form in FORMS else Markup("{} {}").format(shown, form)
+
+
+def diff(
+    frame: pl.DataFrame | Iterable[Mapping[str, object]],
+    title: str = "The plan",
+    *,
+    labels: Mapping[str, str] | None = None,
+    rows: int = 200,
+) -> Display:
+    """A plan: one row per thing with its `state`, one of `PLAN_STATES`; conflicts first.
+
+    The state is said in words and by a sign as well as by colour. Raises InputError for a state that is not known.
+    """
+    frame = frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(list(frame))
+    if frame.is_empty():
+        return Display(_diff_html(title, Markup(""), Markup(""), Markup(""), _foot(0, 0, None)), f"{title}: empty")
+    unknown = set(frame["state"].to_list()) - set(PLAN_STATES)
+    if unknown:
+        raise InputError(f"a plan has no state {min(map(str, unknown))!r}; there are {', '.join(PLAN_STATES)}")
+    ordered = frame.sort(pl.col("state").replace_strict(_rank()), maintain_order=True)
+    return _diff(ordered, title, labels or {}, rows)
+
+
+def _rank() -> dict[str, int]:
+    return {state: rank for rank, state in enumerate(PLAN_STATES)}
+
+
+def _diff(frame: pl.DataFrame, title: str, labels: Mapping[str, str], rows: int) -> Display:
+    rest = frame.drop("state")
+    shown = rest.head(rows)
+    states = frame["state"].to_list()
+    body = joined(
+        Markup('<tr class="cio-{}"><td class="cio-state">{}</td>{}').format(
+            PLAN_STATES[state][2], _state_text(state), _row(values, shown, {})[len("<tr>") :]
+        )
+        for state, values in zip(states, shown.iter_rows(), strict=False)
+    )
+    counted = ", ".join(f"{states.count(s):,} {PLAN_STATES[s][1]}" for s in PLAN_STATES if s in states)
+    summary = Markup('<p class="cio-lead">{}</p>').format(counted)
+    html = _diff_html(title, summary, _head(rest, labels, {}), body, _foot(frame.height, shown.height, None))
+    return Display(html, f"{title}: {counted}")
+
+
+def _state_text(state: str) -> str:
+    sign, wording, _ = PLAN_STATES[state]
+    return f"{sign} {wording}"
+
+
+def _diff_html(title: str, summary: Markup, head: Markup, body: Markup, foot: Markup) -> Markup:
+    return Markup(
+        '<figure class="cio-block cio-table cio-diff"><figcaption>{}</figcaption>{}<div class="cio-scroll"><table>'
+        '<thead><tr><th scope="col">Plan</th>{}</tr></thead><tbody>{}</tbody></table></div>{}</figure>'
+    ).format(title, summary, head, body, foot)
+
+
+def balance(title: str, *, read: int, parts: Mapping[str, int]) -> Display:
+    """`read` equals the sum of `parts`, shown as an account; raises ConservationError when it does not (L1)."""
+    total = sum(parts.values())
+    if total != read:
+        account = " + ".join(f"{count:,} {name}" for name, count in parts.items())
+        raise ConservationError(f"{title}: read {read:,}, but {account} = {total:,} (off by {total - read:+,})")
+    line = Markup('<tr><th scope="row">{}</th><td class="cio-number">{}</td></tr>')
+    body = joined(line.format(name, as_html(count)) for name, count in parts.items())
+    html = Markup(
+        '<figure class="cio-block cio-table cio-balance"><figcaption>{}</figcaption><table><tbody>{}</tbody><tfoot>'
+        '<tr><th scope="row">Accounted for</th><td class="cio-number">{}</td></tr>'
+        '<tr><th scope="row">Read</th><td class="cio-number">{} <span class="cio-check">✓ equal</span></td></tr>'
+        "</tfoot></table></figure>"
+    ).format(title, body, as_html(total), as_html(read))
+    return Display(html, f"{title}: {read:,} read, all accounted for")
