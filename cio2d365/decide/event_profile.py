@@ -16,6 +16,8 @@ from cio2d365.decide.json_scan import scan
 from cio2d365.decide.value_types import TYPES, value_type
 
 BATCH = 50_000
+"""Events that are read at a time: about 600,000 values, some 100 MB."""
+
 _MERGE_EVERY = 20
 _EXAMPLES = 3
 
@@ -50,14 +52,14 @@ class EventProfile:
     views: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_EMPTY_VIEWS_SCHEMA))
 
 
-def profile_events(events: pl.LazyFrame) -> EventProfile:
+def profile_events(events: pl.LazyFrame, *, batch: int = BATCH) -> EventProfile:
     """Profile of raw events (`raw.EVENTS`); `track()` events are those of type `event` (SR-053).
 
     A property that is null counts as absent. Properties that are not a JSON object are listed in `malformed` and stay
     in the denominator.
     """
     names = _names(events)
-    parts, malformed = _parts(events)
+    parts, malformed = _parts(events, batch)
     by_type = names.group_by("type").agg(pl.col("events").sum())
     tracked = parts.filter(pl.col("type") == "event")
     overall = merge(tracked.lazy(), ["type", "key"]).with_columns(name=pl.lit(None, pl.String))
@@ -95,12 +97,12 @@ def _over_all(by_type: pl.DataFrame) -> pl.DataFrame:
     return by_type.select("type", pl.lit(None, pl.String).alias("name"), "events")
 
 
-def _parts(events: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _parts(events: pl.LazyFrame, size: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Evidence per (type, name, key) over all batches, and the problems."""
     merged = _batch_evidence(_empty_batch())
     problems = [pl.DataFrame(schema=MALFORMED_SCHEMA)]
     waiting: list[pl.DataFrame] = []
-    for batch in _batches(events):
+    for batch in _batches(events, size):
         pairs, malformed = _scanned(batch)
         waiting.append(_batch_evidence(pairs))
         problems.append(malformed)
@@ -109,9 +111,9 @@ def _parts(events: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return _merged([merged, *waiting]), pl.concat(problems)
 
 
-def _batches(events: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+def _batches(events: pl.LazyFrame, size: int) -> Iterator[pl.DataFrame]:
     needed = events.select("event_key", "type", "name", "properties")
-    return needed.collect_batches(chunk_size=BATCH, maintain_order=True)
+    return needed.collect_batches(chunk_size=size, maintain_order=True)
 
 
 def _merged(parts: list[pl.DataFrame]) -> pl.DataFrame:
