@@ -44,7 +44,7 @@ class Call:
     def json(self) -> Any:
         """The body as JSON; an ApiError 400 when it is none."""
         try:
-            return json.loads(self.content or b"{}")
+            return json.loads(self.content or b"{}", parse_constant=_no_constant)
         except ValueError as error:
             raise ApiError(400, f"request body is not valid JSON: {error}") from error
 
@@ -75,6 +75,11 @@ class Call:
     def flag(self, name: str) -> bool:
         """A boolean query parameter, False when absent."""
         return self.query.get(name, "").lower() in ("1", "true")
+
+
+def _no_constant(word: str) -> Any:
+    """NaN and Infinity are words of JavaScript, not of JSON."""
+    raise ValueError(f"{word} is not JSON")
 
 
 Handler = Callable[[Call], Any]

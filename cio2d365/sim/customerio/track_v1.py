@@ -40,32 +40,44 @@ def _identify(call: Call) -> Json:
     person = writes.identify(call.workspace, kind, value, body, now)
     block = body.get("cio_relationships")
     if person is not None and isinstance(block, dict):
-        relationships(call, person, block.get("action"), block.get("relationships") or [])
+        relationships(call, person, block.get("action"), block.get("relationships"))
     return {}
 
 
-def relationships(call: Call, person: Person, action: Any, rows: list[Json]) -> None:
+def relationships(call: Call, person: Person, action: Any, rows: Any) -> None:
     """Add or delete a person's relationships; an object that does not exist yet is created."""
-    for row in rows:
-        type_id, object_id = object_key(call, row.get("identifiers") or {})
+    for identifiers, attributes in related(rows):
+        type_id, object_id = object_key(call, identifiers)
         if action == "delete_relationships":
             thing = call.workspace.thing(type_id, object_id)
             if thing is not None:
                 writes.unrelate(call.workspace, person, thing, call.now)
         else:
             thing = writes.identify_thing(call.workspace, type_id, object_id, {}, call.now)
-            attributes = row.get("relationship_attributes") or {}
             writes.relate(call.workspace, person, thing, attributes, call.now)
 
 
-def object_key(call: Call, identifiers: Json) -> tuple[str, str]:
+def related(rows: Any) -> list[tuple[Json, Json]]:
+    """The other ends of relationships and the relationships' attributes."""
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ApiError(400, "relationships must be a list of objects")
+    pairs = [(row.get("identifiers"), row.get("relationship_attributes") or {}) for row in rows]
+    if not all(isinstance(one, dict) and isinstance(two, dict) for one, two in pairs):
+        raise ApiError(400, "a relationship needs identifiers and takes relationship_attributes")
+    return pairs
+
+
+def object_key(call: Call, identifiers: Any) -> tuple[str, str]:
     """Type and id of an object; the type is "1" when it is not named and must exist."""
-    type_id, object_id = str(identifiers.get("object_type_id", "1")), identifiers.get("object_id")
+    if not isinstance(identifiers, dict):
+        raise ApiError(400, "identifiers must be an object")
+    type_id = writes.text_of(identifiers.get("object_type_id", "1"))
+    object_id = writes.text_of(identifiers.get("object_id"))
     if not any(kind["id"] == type_id for kind in call.workspace.object_types):
         raise ApiError(400, f"object type {type_id} does not exist")
-    if object_id in (None, ""):
-        raise ApiError(400, "object_id is required")
-    return type_id, str(object_id)
+    if not object_id or len(object_id.encode("utf-8", "replace")) > ID_BYTES:
+        raise ApiError(400, f"object_id must have 1 to {ID_BYTES} bytes")
+    return type_id, object_id
 
 
 def _delete(call: Call) -> Json:
@@ -121,7 +133,7 @@ def _anonymous_event(call: Call) -> Json:
 
 def _add_device(call: Call) -> Json:
     device, target = call.object().get("device"), _target(call)
-    if not isinstance(device, dict) or not device.get("id") or not device.get("platform"):
+    if not isinstance(device, dict) or not writes.text_of(device.get("id")) or not device.get("platform"):
         raise ApiError(400, "device needs an id and a platform")
     person = writes.identify(call.workspace, *target, {}, call.now)
     if person is not None:
@@ -148,7 +160,7 @@ def _named(call: Call, identifiers: Any, role: str) -> Person | None:
     if not isinstance(identifiers, dict) or len(identifiers) != 1:
         raise ApiError(400, f"{role} must hold exactly one identifier")
     kind, value = next(iter(identifiers.items()))
-    if kind not in ("id", "email", "cio_id"):
+    if kind not in ("id", "email", "cio_id") or not writes.text_of(value):
         raise ApiError(400, f"{role} must be named by id, email or cio_id")
     return writes.find(call.workspace, kind, str(value))
 

@@ -10,7 +10,7 @@ from typing import Any
 from cio2d365.sim.customerio import writes
 from cio2d365.sim.customerio.call import Answer, Call, Endpoint
 from cio2d365.sim.customerio.errors import ApiError, TrackError
-from cio2d365.sim.customerio.track_v1 import event_of, object_key, relationships
+from cio2d365.sim.customerio.track_v1 import event_of, object_key, related, relationships
 from cio2d365.sim.customerio.workspace import Json, Person
 
 ENTITY_BYTES, BATCH_BYTES = 32_768, 512_000
@@ -80,7 +80,7 @@ def _target(operation: Json, field: str = "identifiers") -> tuple[str, str]:
     if len(identifiers) > 1 or next(iter(identifiers)) not in PERSON_KINDS:
         raise _invalid(field, f"must hold exactly one of {', '.join(PERSON_KINDS)}")
     kind, value = next(iter(identifiers.items()))
-    if not isinstance(value, str | int) or value == "":
+    if not writes.text_of(value):
         raise _invalid(f"{field}.{kind}", "must be non-empty text")
     return kind, str(value)
 
@@ -90,14 +90,7 @@ def _attributes(operation: Json) -> Json:
     if not isinstance(attributes, dict):
         raise _invalid("attributes", "must be an object")
     stamp = operation.get("timestamp")
-    return {**attributes, "_timestamp": stamp} if isinstance(stamp, int) else attributes
-
-
-def _rows(operation: Json) -> list[Json]:
-    rows = operation.get("cio_relationships") or []
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise _invalid("cio_relationships", "must be a list of objects")
-    return rows
+    return {**attributes, "_timestamp": stamp} if stamp is not None else dict(attributes)
 
 
 def _identified(call: Call, operation: Json) -> Person | None:
@@ -105,7 +98,8 @@ def _identified(call: Call, operation: Json) -> Person | None:
 
 
 def _identify(call: Call, operation: Json) -> None:
-    rows = _rows(operation)
+    rows = operation.get("cio_relationships") or []
+    related(rows)
     person = writes.identify(call.workspace, *_target(operation), _attributes(operation), call.now)
     if person is not None:
         relationships(call, person, "add_relationships", rows)
@@ -135,14 +129,16 @@ def _unsuppress(call: Call, operation: Json) -> None:
 
 
 def _relate(call: Call, operation: Json) -> None:
-    person, rows = _identified(call, operation), _rows(operation)
+    rows = operation.get("cio_relationships")
+    related(rows)
+    person = _identified(call, operation)
     if person is not None:
         relationships(call, person, operation["action"], rows)
 
 
 def _add_device(call: Call, operation: Json) -> None:
     device = operation.get("device")
-    if not isinstance(device, dict) or not device.get("token") or not device.get("platform"):
+    if not isinstance(device, dict) or not writes.text_of(device.get("token")) or not device.get("platform"):
         raise _invalid("device", "needs a token and a platform", "required")
     person = _identified(call, operation)
     if person is not None:
@@ -151,9 +147,11 @@ def _add_device(call: Call, operation: Json) -> None:
 
 
 def _delete_device(call: Call, operation: Json) -> None:
-    person = writes.find(call.workspace, *_target(operation))
+    person, device = writes.find(call.workspace, *_target(operation)), operation.get("device")
+    if not isinstance(device, dict):
+        raise _invalid("device", "needs a token", "required")
     if person is not None:
-        writes.remove_device(call.workspace, person, str((operation.get("device") or {}).get("token")))
+        writes.remove_device(call.workspace, person, writes.text_of(device.get("token")))
 
 
 def _merge(call: Call, operation: Json) -> None:
@@ -165,25 +163,31 @@ def _merge(call: Call, operation: Json) -> None:
 
 def _key(call: Call, operation: Json) -> tuple[str, str]:
     try:
-        return object_key(call, operation.get("identifiers") or {})
+        return object_key(call, operation.get("identifiers"))
     except ApiError as error:
         raise _invalid("identifiers", error.detail) from error
 
 
+def _people(operation: Json) -> list[tuple[tuple[str, str], Json]]:
+    """People of an object, with the relationships' attributes."""
+    rows = related(operation.get("cio_relationships") or [])
+    return [(_target({"identifiers": identifiers}), attributes) for identifiers, attributes in rows]
+
+
 def _identify_thing(call: Call, operation: Json) -> None:
-    rows = _rows(operation)
-    thing = writes.identify_thing(call.workspace, *_key(call, operation), _attributes(operation), call.now)
-    for row in rows:
-        person = writes.identify(call.workspace, *_target(row), {}, call.now)
+    key, people, attributes = _key(call, operation), _people(operation), _attributes(operation)
+    moment = writes.moment_of(attributes.pop("_timestamp", None), call.now)
+    thing = writes.identify_thing(call.workspace, *key, attributes, moment)
+    for target, tie in people:
+        person = writes.identify(call.workspace, *target, {}, call.now)
         if person is not None:
-            attributes = row.get("relationship_attributes") or {}
-            writes.relate(call.workspace, person, thing, attributes, call.now)
+            writes.relate(call.workspace, person, thing, tie, call.now)
 
 
 def _unrelate_thing(call: Call, operation: Json) -> None:
     thing = call.workspace.thing(*_key(call, operation))
-    for row in _rows(operation):
-        person = writes.find(call.workspace, *_target(row))
+    for target, _ in _people(operation):
+        person = writes.find(call.workspace, *target)
         if person is not None and thing is not None:
             writes.unrelate(call.workspace, person, thing, call.now)
 

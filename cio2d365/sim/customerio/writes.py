@@ -17,6 +17,7 @@ NAME_BYTES, VALUE_BYTES, ATTRIBUTES = 150, 1000, 300
 PREFERENCES = "cio_subscription_preferences"
 LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 IDENTIFIERS = ("id", "email")
+LAST_SECOND = 9_999_999_999
 CONTROL = ("_timestamp", "_update", "cio_relationships", "cio_id")
 
 
@@ -38,7 +39,7 @@ def identify(workspace: Workspace, kind: str, value: str, attributes: Json, at: 
         if kind == "cio_id" or attributes.get("_update"):
             return None
         person = _create(workspace, at)
-    moment = int(attributes.get("_timestamp") or at)
+    moment = moment_of(attributes.get("_timestamp"), at)
     _set_identifiers(workspace, person, {**_wanted(attributes), kind: value}, moment)
     _set_attributes(workspace, person, attributes, moment)
     return person
@@ -55,7 +56,19 @@ def _by_body(workspace: Workspace, attributes: Json) -> Person | None:
 
 
 def _wanted(attributes: Json) -> dict[str, str]:
-    return {kind: str(attributes[kind]) for kind in IDENTIFIERS if attributes.get(kind) not in (None, "")}
+    given = ((kind, text_of(attributes.get(kind))) for kind in IDENTIFIERS)
+    return {kind: value for kind, value in given if value}
+
+
+def text_of(value: Any) -> str:
+    """An identifier as text; numbers are taken too, anything else counts as none."""
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def moment_of(value: Any, default: int) -> int:
+    """Unix seconds as a sender gave them; what cannot be seconds counts as not given."""
+    given = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LAST_SECOND
+    return int(value) if given else default
 
 
 def _create(workspace: Workspace, at: int) -> Person:
@@ -123,12 +136,21 @@ def _preferences(person: Person, name: str, value: Any) -> Any:
     steps = name.split(".")[1:]
     if not steps:
         return value if isinstance(value, str) or value is None else attribute_text(value)
-    kept: Json = json.loads(person.attributes.get(PREFERENCES) or "{}")
+    kept = _object(person.attributes.get(PREFERENCES))
     inner = kept
     for step in steps[:-1]:
-        inner = inner.setdefault(step, {})
+        inner[step] = inner = _object(inner.get(step))
     inner[steps[-1]] = value
     return attribute_text(kept)
+
+
+def _object(value: Any) -> Json:
+    """A JSON object, given as such or as text; anything else counts as an empty one."""
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        found = None
+    return dict(found) if isinstance(found, dict) else {}
 
 
 def _merge_anonymous(workspace: Workspace, person: Person, at: int) -> None:
@@ -216,8 +238,7 @@ def record_event(workspace: Workspace, kind: str, name: str, who: str | None, ca
     given = call.get("id")
     if is_ulid(given) and workspace.has_activity(given):
         return
-    stamp = call.get("timestamp")
-    moment = stamp if isinstance(stamp, int) and not isinstance(stamp, bool) and stamp > 0 else at
+    moment = moment_of(call.get("timestamp"), at)
     anonymous = call.get("anonymous_id")
     workspace.record(
         Activity(

@@ -1,7 +1,6 @@
 """Campaigns of all seven kinds, newsletters, broadcasts, transactional templates and what they are made of."""
 
 import json
-from typing import Any
 
 from cio2d365.sim.customerio.workspace import Json, Workspace
 from cio2d365.sim.sample.draw import DAY, NOW
@@ -309,72 +308,62 @@ def _transactional_content(number: int, language: str) -> Json:
     }
 
 
+OLD = NOW - 800 * DAY
+TOPICS = (("Product news", "New features", True), ("Offers", "Discounts", False), ("Events", "", True))
+SNIPPETS = (
+    ("footer", "<p>Sample Ltd · {{customer.city}} · {% unsubscribe_url %}</p>"),
+    ("greeting", "{% if customer.first_name %}Hi {{customer.first_name}}{% endif %}"),
+    ("signature", "<b>Team Sample</b> {{snippets.footer}}"),
+)
+UPCOMING = [{"eventName": "Expo", "eventDate": "2026-12-01"}, {"eventName": "Café", "seats": 40}]
+WEBHOOK: Json = {
+    "id": 4,
+    "type": "webhook",
+    "name": "Warehouse",
+    "endpoint": "https://user:password@hooks.sample.example/cio",
+    "disabled": False,
+    "full_resolution": True,
+    "with_content": False,
+    "events": ["email_sent", "email_failed", "customer_unsubscribed"],
+}
+
+
 def _library() -> dict[str, list[Json]]:
-    old = NOW - 800 * DAY
+    collection = {"id": 1, "name": "upcoming_events", "created_at": OLD, "updated_at": OLD + DAY, "content": UPCOMING}
     return {
-        "topics": [
-            {"id": i, "identifier": f"topic_{i}", "name": name, "description": text, "subscribed_by_default": on}
-            for i, (name, text, on) in enumerate(
-                (("Product news", "New features", True), ("Offers", "Discounts", False), ("Events", "", True)), 1
-            )
-        ],
-        "snippets": [
-            {
-                "name": "footer",
-                "value": "<p>Sample Ltd · {{customer.city}} · {% unsubscribe_url %}</p>",
-                "updated_at": old,
-            },
-            {
-                "name": "greeting",
-                "value": "{% if customer.first_name %}Hi {{customer.first_name}}{% endif %}",
-                "updated_at": old,
-            },
-            {"name": "signature", "value": "<b>Team Sample</b> {{snippets.footer}}", "updated_at": old + DAY},
-        ],
+        "topics": [_topic(number, *topic) for number, topic in enumerate(TOPICS, start=1)],
+        "snippets": [{"name": name, "value": value, "updated_at": OLD} for name, value in SNIPPETS],
         "senders": [
-            _sender(7, "Sample Team", "hello", False),
-            _sender(8, "Billing", "billing", False),
-            _sender(9, "Old", "old", True),
+            _sender(7, "Sample Team", "hello", hidden=False),
+            _sender(8, "Billing", "billing", hidden=False),
+            _sender(9, "Old", "old", hidden=True),
         ],
-        "collections": [
-            {
-                "id": 1,
-                "name": "upcoming_events",
-                "created_at": old,
-                "updated_at": old + DAY,
-                "content": [{"eventName": "Expo", "eventDate": "2026-12-01"}, {"eventName": "Café", "seats": 40}],
-            }
-        ],
-        "webhooks": [
-            {
-                "id": 4,
-                "type": "webhook",
-                "name": "Warehouse",
-                "endpoint": "https://user:password@hooks.sample.example/cio",
-                "disabled": False,
-                "full_resolution": True,
-                "with_content": False,
-                "events": ["email_sent", "email_failed", "customer_unsubscribed"],
-            }
-        ],
-        "suppressions": [
-            {
-                "category": kind,
-                "created": old + 9,
-                "email": f"{kind}@bounce.example",
-                "reason": "5.1.1",
-                "status": "550",
-            }
-            for kind in ("bounces", "spam_reports")
-        ],
+        "collections": [collection],
+        "webhooks": [WEBHOOK],
+        "suppressions": [_suppression(kind) for kind in ("bounces", "spam_reports")],
     }
 
 
-def _sender(number: int, name: str, box: str, hidden: bool) -> dict[str, Any]:
+def _topic(number: int, name: str, description: str, subscribed: bool) -> Json:
+    return {
+        "id": number,
+        "identifier": f"topic_{number}",
+        "name": name,
+        "description": description,
+        "subscribed_by_default": subscribed,
+    }
+
+
+def _suppression(kind: str) -> Json:
+    address = f"{kind}@bounce.example"
+    return {"category": kind, "created": OLD + 9, "email": address, "reason": "5.1.1", "status": "550"}
+
+
+def _sender(number: int, name: str, box: str, *, hidden: bool) -> Json:
     address = f"{box}@sample.example"
     return {
         "id": number,
-        "deduplicate_id": f"{number}:{NOW - 800 * DAY}",
+        "deduplicate_id": f"{number}:{OLD}",
         "name": name,
         "email": address,
         "address": f"{name} <{address}>",

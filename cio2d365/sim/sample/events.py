@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from cio2d365.sim.customerio.workspace import Activity, Delivery, Departed, Json, Person, Workspace
-from cio2d365.sim.sample.draw import DAY, NOW, YEAR, growing, hexes, in_order_of_sign_up, present, stream, ulid
+from cio2d365.sim.sample.draw import DAY, NOW, growing, hexes, in_order_of_sign_up, present, stream, ulid
 from cio2d365.sim.sample.properties import EVENT_NAMES, PROPERTIES
 from cio2d365.sim.sample.words import PLANS
 
@@ -175,8 +175,3 @@ def _log_of(rng: random.Random, delivery: Delivery) -> Iterator[Activity]:
                 delivery_id=delivery.id,
                 delivery_type=delivery.type,
             )
-
-
-def history_start() -> int:
-    """When the raw call files begin: two years before the clock."""
-    return NOW - 2 * YEAR

@@ -93,3 +93,22 @@ def test_a_person_without_an_id_is_found_by_cio_id_only(api: httpx.Client, sampl
 def test_addresses_are_compared_without_case(api: httpx.Client) -> None:
     found = api.get("/v1/customers", params={"email": "dup.person@TWINS.example"}).json()["results"]
     assert [row["id"] for row in found] == ["dup-1", "dup-2", "dup-3"]
+
+
+def test_batch_rows_can_be_wrapped_as_the_specification_shows_them(api: httpx.Client) -> None:
+    plain = api.post("/v1/customers/attributes", json={"ids": ["007"]}).json()["customers"]
+    api.post("/_control/settings", json={"batch_wrapped": True})
+    try:
+        wrapped = api.post("/v1/customers/attributes", json={"ids": ["007"]}).json()["customers"]
+    finally:
+        api.post("/_control/settings", json={"batch_wrapped": False})
+    assert wrapped == [{"customer": plain[0]}]
+
+
+def test_a_topic_that_nobody_chose_has_its_default(api: httpx.Client, sample: Workspace) -> None:
+    chooser = next(p for p in sample.people.values() if p.id and "cio_subscription_preferences" in p.attributes)
+    silent = next(p for p in sample.people.values() if p.id and "cio_subscription_preferences" not in p.attributes)
+    topics = api.get(f"/v1/customers/{silent.id}/subscription_preferences").json()["customer"]["topics"]
+    assert [row["subscribed"] for row in topics] == [True, False, True]
+    attributes = api.get(f"/v1/customers/{chooser.id}/attributes").json()["customer"]["attributes"]
+    assert attributes["_cio_subscription_preferences_computed"].count("topic_") == 3

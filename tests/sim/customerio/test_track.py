@@ -243,3 +243,53 @@ def test_writes_outlive_the_process(tmp_path: Path) -> None:
     assert first.people == second.people
     assert [a.id for a in first.activities] == [a.id for a in second.activities]
     assert totals(first)["activities"] == {"attribute_change": 1, "event": 1, "profile_create": 1}
+
+
+def test_every_person_operation_of_v2_does_what_v1_does(two: Two) -> None:
+    who = {"type": "person", "identifiers": {"id": "42"}}
+    two.entity(**who, action="identify", attributes={"email": "p@b.example"}, timestamp=1_700_000_000)
+    assert two.person("42")["timestamps"]["_created_in_customerio_at"] > 0
+    two.entity(**who, action="page", name="/pricing", attributes={"ref": "x"})
+    two.entity(**who, action="screen", name="Home")
+    assert two.log(type="page")[0]["url"] == "/pricing"
+    assert two.log(type="screen")[0]["name"] == "Home"
+    two.entity(**who, action="add_device", device={"token": "t", "platform": "ios"})
+    assert two.person("42")["devices"][0]["id"] == "t"
+    two.entity(**who, action="delete_device", device={"token": "t"})
+    assert two.person("42")["devices"] == []
+    two.entity(type="person", identifiers={"id": "43"}, action="identify", attributes={"kept": 1})
+    two.entity(type="person", action="merge", primary={"id": "42"}, secondary={"id": "43"})
+    assert two.person("42")["attributes"]["kept"] == "1"
+    assert two.person("43") == {}
+    two.entity(**who, action="suppress")
+    two.entity(**who, action="identify", attributes={})
+    assert two.person("42") == {}
+    two.entity(**who, action="unsuppress")
+    two.entity(**who, action="identify", attributes={})
+    assert two.person("42")
+    two.entity(**who, action="delete")
+    assert two.person("42") == {}
+
+
+def test_object_operations_remove_relationships(two: Two) -> None:
+    key = {"type": "object", "identifiers": {"object_type_id": "1", "object_id": "acme"}}
+    people = [{"identifiers": {"id": one}} for one in ("1", "2")]
+    two.entity(**key, action="add_relationships", cio_relationships=people)
+    two.entity(**key, action="delete_relationships", cio_relationships=people[:1])
+    rows = two.client.get("/v1/objects/1/acme/relationships").json()["cio_relationships"]
+    assert [row["identifiers"]["id"] for row in rows] == ["2"]
+
+
+def test_relationships_of_v1_come_in_a_block_with_an_action(two: Two) -> None:
+    row = {"identifiers": {"object_type_id": "1", "object_id": "acme"}, "relationship_attributes": {"role": "x"}}
+    block = {"action": "add_relationships", "relationships": [row]}
+    two.send("PUT", "v1/customers/42", {"cio_relationships": block})
+    assert len(two.client.get("/v1/objects/1/acme/relationships").json()["cio_relationships"]) == 1
+    two.send("PUT", "v1/customers/42", {"cio_relationships": {**block, "action": "delete_relationships"}})
+    assert two.client.get("/v1/objects/1/acme/relationships").json()["cio_relationships"] is None
+
+
+def test_an_older_change_does_not_win(two: Two) -> None:
+    two.send("PUT", "v1/customers/42", {"plan": "new", "_timestamp": 1_700_000_100})
+    two.send("PUT", "v1/customers/42", {"plan": "old", "_timestamp": 1_700_000_000})
+    assert two.person("42")["attributes"]["plan"] == "new"
