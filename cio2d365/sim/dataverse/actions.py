@@ -22,6 +22,7 @@ from .odata import Items, Literal, Node, parse_arguments
 from .relations import create_polymorphic
 from .rows import create_row, delete_row
 from .schema import Column, Option, Table
+from .solutions import RELATIONSHIP, TABLE, add_component, solution_id
 from .store import quoted
 
 Body = Mapping[str, Any]
@@ -179,12 +180,21 @@ def publish_some(context: Context, body: Body) -> Answer:
 
 def polymorphic(context: Context, body: Body) -> Answer:
     """CreatePolymorphicLookupAttribute."""
-    return _shown(context, "CreatePolymorphicLookupAttribute", create_polymorphic(context, body))
+    return _shown(context, "CreatePolymorphicLookupAttribute", _polymorphic(context, body))
+
+
+def _polymorphic(context: Context, body: Body) -> dict[str, Any]:
+    solution = solution_id(context, body)
+    with context.org.store.transaction():
+        made = create_polymorphic(context, body)
+        for relationship in made["RelationshipIds"]:
+            add_component(context, solution, RELATIONSHIP, relationship)
+    return made
 
 
 def customer_relationships(context: Context, body: Body) -> Answer:
     """CreateCustomerRelationships: a multi-table lookup to account and contact."""
-    return _shown(context, "CreateCustomerRelationships", create_polymorphic(context, body))
+    return _shown(context, "CreateCustomerRelationships", _polymorphic(context, body))
 
 
 def create_entities(context: Context, body: Body) -> Answer:
@@ -192,7 +202,11 @@ def create_entities(context: Context, body: Body) -> Answer:
     entities = body.get("Entities")
     if not isinstance(entities, list):
         raise payload_error("CreateEntities", "The parameter 'Entities' is missing.")
-    tables = [create_table(context, entity) for entity in entities]
+    solution = solution_id(context, body)
+    with context.org.store.transaction():
+        tables = [create_table(context, entity) for entity in entities]
+        for table in tables:
+            add_component(context, solution, TABLE, table.metadata_id)
     return _shown(context, "CreateEntities", {"EntityIds": [table.metadata_id for table in tables]})
 
 
@@ -252,18 +266,13 @@ def _save_options(context: Context, body: Body, options: tuple[Option, ...]) -> 
             context.org.save_table(table.with_columns(replace(column, options=options)))
 
 
-def add_component(context: Context, body: Body) -> Answer:
-    """AddSolutionComponent."""
-    name = str(body.get("SolutionUniqueName"))
-    rows = context.org.store.query("SELECT solutionid FROM solution WHERE fold(uniquename) = fold(?)", (name,))
-    if not rows:
-        raise ServiceError(404, "0x80040217", f"The solution '{name}' does not exist.")
-    component = context.org.new_id()
-    context.org.store.execute(
-        "INSERT INTO solutioncomponent (solutioncomponentid, componenttype, objectid, solutionid, versionnumber) "
-        "VALUES (?, ?, ?, ?, ?)",
-        (component, body.get("ComponentType"), body.get("ComponentId"), rows[0][0], 1),
-    )
+def add_solution_component(context: Context, body: Body) -> Answer:
+    """AddSolutionComponent: an existing part becomes part of a solution."""
+    solution = solution_id(context, body)
+    if solution is None:
+        raise malformed("The parameter 'SolutionUniqueName' is missing.")
+    with context.org.store.transaction():
+        component = add_component(context, solution, int(body["ComponentType"]), str(body["ComponentId"]))
     return _shown(context, "AddSolutionComponent", {"id": component})
 
 
@@ -350,7 +359,7 @@ ACTIONS: dict[str, Callable[[Context, Body], Answer]] = {
     "InsertOptionValue": insert_option,
     "UpdateOptionValue": update_option,
     "DeleteOptionValue": delete_option,
-    "AddSolutionComponent": add_component,
+    "AddSolutionComponent": add_solution_component,
     "ReactivateEntityKey": reactivate_key,
     "AddListMembersList": add_list_members,
     "BulkDelete": bulk_delete,

@@ -107,6 +107,7 @@ def _without_commit(service: Service, rule: Rule, entry: Entry) -> Response:
 async def _executed(service: Service, context: Context, facts: Facts, entry: Entry, rule: Rule | None) -> Response:
     entry.identity = context.caller
     action = rule.action if rule else None
+    context.only_parts = action.get("parts") if action else None
     try:
         answer = await to_thread.run_sync(service.execute, context, entry)
         if rule is not None and rule.verb == "commit_then_delay":

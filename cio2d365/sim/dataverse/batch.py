@@ -56,7 +56,7 @@ def run_batch(context: Context, run: Runner) -> Answer:
         )
     go_on = "odata.continue-on-error" in context.preferences
     results: list[Result] = []
-    for group in groups:
+    for group in groups[: context.only_parts]:
         results.append(_run_changeset(context, group, run) if group.changeset else _run_single(context, group, run))
         if results[-1].failed and not go_on:
             break

@@ -47,6 +47,7 @@ class Context:
     owners: dict[str, str | None] = field(default_factory=dict)
     nested: dict[str, list[Any]] = field(default_factory=dict)
     rows_touched: int = 0
+    only_parts: int | None = None
 
     @property
     def root(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from .context import Context
 from .errors import ServiceError, malformed, payload_error
 from .schema import Choice, Column, Option
+from .solutions import solution_id
 
 Json = Mapping[str, Any]
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -214,12 +215,12 @@ def read_options(context: Context, raw: list[Json]) -> tuple[Option, ...]:
 
 
 def _next_values(context: Context) -> Iterator[int]:
-    solution = context.headers.get("mscrm.solutionuniquename")
+    solution = solution_id(context)
     sql = (
         "SELECT p.customizationoptionvalueprefix FROM publisher p JOIN solution s ON s.publisherid = p.publisherid "
-        "WHERE fold(s.uniquename) = fold(?)"
+        "WHERE s.solutionid = ? OR (? IS NULL AND s.uniquename = 'Default')"
     )
-    rows = context.org.store.query(sql, (solution or "Default",))
+    rows = context.org.store.query(sql, (solution, solution))
     start = (rows[0][0] if rows else _FIRST_VALUE) * 10_000
     while True:
         yield start

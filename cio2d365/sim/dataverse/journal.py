@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,22 +24,34 @@ class Entry:
     fault: str = ""
 
 
-class Journal:
-    """Entries in the order of arrival."""
+BLOCK = 1000
 
-    def __init__(self) -> None:
+
+class Journal:
+    """Entries in the order of arrival. Numbers go on after a restart: they are reserved in blocks beforehand."""
+
+    def __init__(self, first: int, reserve: Callable[[int], None]) -> None:
         self.entries: list[Entry] = []
+        self._next = first
+        self._reserved = first
+        self._reserve = reserve
 
     def open(self, arrived: float, time: str, method: str, path: str) -> Entry:
         """A new entry for a request that has just arrived."""
-        entry = Entry(len(self.entries) + 1, arrived, time, method, path, "")
+        if self._next >= self._reserved:
+            self._reserved = self._next + BLOCK
+            self._reserve(self._reserved)
+        entry = Entry(self._next, arrived, time, method, path, "")
+        self._next += 1
         self.entries.append(entry)
         return entry
 
     def since(self, seq: int) -> list[dict[str, Any]]:
         """Entries after `seq` as JSON."""
-        return [asdict(entry) for entry in self.entries[seq:]]
+        start = bisect_right(self.entries, seq, key=lambda entry: entry.seq)
+        return [asdict(entry) for entry in self.entries[start:]]
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget everything and begin at one."""
         self.entries.clear()
+        self._next = self._reserved = 1

@@ -80,6 +80,8 @@ class Organization:
                 self._found()
             else:
                 self.schema = self._load_schema()
+        self._mark = self.schema.version
+        self.store.on_begin, self.store.on_rollback = self._remember_schema, self._restore_schema
         self.id = self.store.get_meta("organization_id") or ""
         self.business_unit = self.store.get_meta("business_unit") or ""
         self.app_user = self.store.get_meta("app_user") or ""
@@ -115,6 +117,16 @@ class Organization:
             [load_relationship(data) for data in self.store.definitions("relationship")],
             [load_choice(data) for data in self.store.definitions("choice")],
         )
+
+    def _remember_schema(self) -> None:
+        self._mark = self.schema.version
+
+    def _restore_schema(self) -> None:
+        """Definitions made by a transaction that was rolled back are forgotten."""
+        if self.schema.version != self._mark:
+            version = self.schema.version + 1
+            self.schema = self._load_schema()
+            self.schema.version = version
 
     def reset(self) -> None:
         """A new organisation with a new id in the same place."""

@@ -33,6 +33,7 @@ from .query import children, fetch_one, read_collection, read_count, read_one
 from .relations import delete_relationship, post_relationship
 from .rows import create_row, delete_row, read_stored, update_row
 from .schema import Column, Table
+from .solutions import add_component, component_type, solution_id
 from .sqlquery import read_sql
 
 DEFINITIONS = frozenset({"EntityDefinitions", "GlobalOptionSetDefinitions", "RelationshipDefinitions"})
@@ -99,6 +100,17 @@ def _definitions(context: Context, segments: list[Segment]) -> Answer:
             return read_tables(context, segments)
         reader = read_relationships if head.name == "RelationshipDefinitions" else read_choices
         return reader(context, segments)
+    solution = solution_id(context)
+    with context.org.store.transaction():
+        answer = _write_definition(context, segments)
+        path = answer.headers.get("OData-EntityId", "").removeprefix(context.root)
+        if path and context.method == "POST":
+            add_component(context, solution, component_type(path), path.rpartition("(")[2].rstrip(")"))
+    return answer
+
+
+def _write_definition(context: Context, segments: list[Segment]) -> Answer:
+    head = segments[0]
     if head.name == "RelationshipDefinitions":
         if context.method == "POST" and head.inside is None:
             return post_relationship(context, read_json(context))

@@ -32,12 +32,16 @@ class Service:
     def __init__(self, state_dir: Path | None, tenant_id: str, client_id: str, client_secret: str, seed: int) -> None:
         self.org = Organization(state_dir, tenant_id, client_id, seed)
         self.authority = Authority(self.org, tenant_id, client_id, client_secret)
-        self.journal = Journal()
+        self.journal = Journal(int(self.org.store.get_meta("journal") or 1), self._reserve_journal)
         self.limits = Limits(self.org.clock)
         self.plan = Plan()
         self.customizing = False
         self.customized_until = 0.0
         resume_keys(self.org)
+
+    def _reserve_journal(self, until: int) -> None:
+        with self.org.store.lock:
+            self.org.store.set_meta("journal", str(until))
 
     def reset(self) -> None:
         """A new organisation: no rows, no custom schema, no faults, no usage, real time."""

@@ -13,6 +13,7 @@ from .store import quoted
 
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9]{1,7}")
 _SOLUTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,64}")
+_BLOCKED_FILES = frozenset({"bat", "cmd", "com", "exe", "hta", "jar", "js", "jse", "msi", "ps1", "scr", "vbe", "vbs"})
 _MEMBER_TABLES = {1: "account", 2: "contact", 4: "lead"}
 
 
@@ -82,6 +83,22 @@ def _list_member(context: Context, values: dict[str, Any]) -> None:
         raise ServiceError(400, "0x80040301", "Unsupported list member type.")
 
 
+def _annotation(context: Context, values: dict[str, Any]) -> None:
+    """Attachments: size in bytes is computed, too large ones and blocked file types are refused."""
+    body, name = values.get("documentbody"), values.get("filename") or ""
+    if body is None:
+        return
+    size = len(body) * 3 // 4 - body.count("=", -2)
+    most = context.org.store.query("SELECT maxuploadfilesize FROM organization")[0][0]
+    if size > most or name.rpartition(".")[2].lower() in _BLOCKED_FILES:
+        raise ServiceError(
+            400,
+            "0x80043e09",
+            "The attachment is either not a valid type or is too large. It cannot be uploaded or downloaded.",
+        )
+    values["filesize"] = size
+
+
 def _publisher(context: Context, values: dict[str, Any]) -> None:
     prefix = values.get("customizationprefix") or ""
     if not _PREFIX.fullmatch(prefix) or prefix.lower().startswith("mscrm"):
@@ -113,6 +130,7 @@ def _require_unique(context: Context, table: str, values: Mapping[str, Any], cod
 
 
 _CREATE_RULES: dict[str, Callable[[Context, dict[str, Any]], None]] = {
+    "annotation": _annotation,
     "campaignresponse": _campaign_response,
     "listmember": _list_member,
     "publisher": _publisher,

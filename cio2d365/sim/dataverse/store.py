@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -100,6 +100,8 @@ class Store:
         for pragma in ("journal_mode=WAL", "synchronous=OFF", "temp_store=MEMORY", "cache_size=-200000"):
             self.connection.execute(f"PRAGMA {pragma}")
         self.committed: Counter[tuple[str, str]] = Counter()
+        self.on_begin: Callable[[], None] = lambda: None
+        self.on_rollback: Callable[[], None] = lambda: None
         self._depth = 0
         self._version: int | None = None
         self._create_bookkeeping()
@@ -124,6 +126,7 @@ class Store:
         before = self.committed.copy()
         self.connection.execute("BEGIN IMMEDIATE")
         self._depth = 1
+        self.on_begin()
         try:
             yield
             self._save_version()
@@ -131,6 +134,7 @@ class Store:
             self.connection.execute("ROLLBACK")
             self.committed = before
             self._version = None
+            self.on_rollback()
             raise
         else:
             self.connection.execute("COMMIT")

@@ -93,6 +93,16 @@ def test_a_later_part_refers_to_an_earlier_one(api: httpx.Client) -> None:
     assert (row["firstname"], row["parentcustomerid_account"]["name"]) == ("patched", "Acme")
 
 
+def test_definitions_of_a_change_set_that_failed_are_gone(api: httpx.Client) -> None:
+    table(api)
+    url = "EntityDefinitions(LogicalName='cio_event')/Attributes"
+    made = {"@odata.type": "Microsoft.Dynamics.CRM.StringAttributeMetadata", "SchemaName": "cio_late"}
+    send(api, changeset(part("POST", url, made, "1"), part("POST", "contacts", BAD, "2")))
+    assert api.post("cio_events", json={"cio_late": "x"}).status_code == 400
+    send(api, changeset(part("POST", url, made, "1")))
+    assert api.post("cio_events", json={"cio_late": "x"}).status_code == 204
+
+
 def test_urls_may_be_absolute_encoded_or_with_raw_spaces(api: httpx.Client) -> None:
     contact(api, lastname="raw space")
     query = "contacts?$select=lastname&$filter=lastname eq 'raw space'"

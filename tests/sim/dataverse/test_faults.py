@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import uuid
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 import pytest
 
 from .build import bulk, code, column, contact, key, message, table
+from .test_batch import part, send
 
 
 def plan(control: httpx.Client, action: dict[str, Any], **match: Any) -> None:
@@ -71,6 +73,13 @@ def test_commit_then_delay_outlasts_the_client(api: httpx.Client, control: httpx
 def test_commit_then_status(api: httpx.Client, control: httpx.Client) -> None:
     plan(control, {"verb": "commit_then_status", "code": 504})
     assert (upsert(api).status_code, stored(control)) == (504, 3)
+
+
+def test_a_batch_can_break_in_the_middle(api: httpx.Client, control: httpx.Client) -> None:
+    plan(control, {"verb": "commit_then_status", "code": 504, "parts": 2}, message="Batch")
+    parts = [part("POST", "contacts", {"lastname": f"n{number}"}) for number in range(5)]
+    assert send(api, *parts).status_code == 504
+    assert stored(control) == 2
 
 
 @pytest.mark.parametrize(
@@ -163,8 +172,7 @@ def test_a_key_can_be_made_to_fail(api: httpx.Client, control: httpx.Client) -> 
 
 def test_the_server_clock_can_be_wrong(api: httpx.Client, control: httpx.Client) -> None:
     control.post("clock", json={"skew": 600})
-    shown = httpx.Response(200, headers={"Date": api.get("WhoAmI").headers["Date"]})
-    moment = __import__("email.utils").utils.parsedate_to_datetime(shown.headers["Date"]).timestamp()
+    moment = parsedate_to_datetime(api.get("WhoAmI").headers["Date"]).timestamp()
     assert moment - control.get("journal").json()[-1]["arrived"] > 590
 
 

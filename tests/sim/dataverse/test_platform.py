@@ -210,6 +210,16 @@ def test_a_list_takes_members_of_its_own_type_only(api: httpx.Client) -> None:
     assert code(again) == "0x80048458"
 
 
+def test_attachments_are_measured_and_bad_ones_refused(api: httpx.Client) -> None:
+    def note(name: str, body: str) -> httpx.Response:
+        return api.post("annotations", json={"filename": name, "documentbody": body, "isdocument": True})
+
+    row = new_id(note("a.txt", "aGVsbG8="))
+    assert api.get(f"annotations({row})").json()["filesize"] == 5
+    assert code(note("a.exe", "aGVsbG8=")) == "0x80043e09"
+    assert code(note("a.txt", "QUJD" * 1_800_000)) == "0x80043e09"
+
+
 def test_create_entities_makes_tables_as_the_vendors_client_does(api: httpx.Client) -> None:
     table(api)
     attribute = {
@@ -252,11 +262,14 @@ def test_everything_survives_a_restart(tmp_path: Path) -> None:
         row = contact(api)
         before = api.get("WhoAmI").json()["OrganizationId"]
         version = api.get(f"contacts({row})").json()["versionnumber"]
+        seen = httpx.get(f"{origin}/_control/journal").json()[-1]["seq"]
     with simulator(tmp_path) as origin, api_client(origin) as api:
         assert api.get("WhoAmI").json()["OrganizationId"] == before
         assert api.get(f"contacts({row})").json()["lastname"] == "Bell"
         assert api.patch("cio_events(cio_id='a')", json={"cio_name": "n"}).status_code == 204
         assert api.get(f"contacts({contact(api)})").json()["versionnumber"] > version
+        later = httpx.get(f"{origin}/_control/journal?since={seen}").json()
+        assert [entry["method"] for entry in later] == ["GET", "GET", "PATCH", "POST", "GET"]
 
 
 def organisation(seed: int) -> str:

@@ -143,3 +143,29 @@ def test_the_metadata_document_declares_sets_properties_and_navigations(api: htt
     assert '<EntitySet Name="contacts" EntityType="Microsoft.Dynamics.CRM.contact" />' in text
     assert '<Property Name="birthdate" Type="Edm.Date" />' in text
     assert '<NavigationProperty Name="parentcustomerid_account" Type="mscrm.account"' in text
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT lastname FROM contact WHERE lastname = 'BELL'", ["Bell"]),
+        ("SELECT TOP 1 lastname FROM contact ORDER BY lastname DESC", ["O'Neil"]),
+        ("SELECT DISTINCT TOP 5 c.lastname FROM contact c WHERE c.firstname IN ('ann','nobody')", ["Bell"]),
+        ("SELECT lastname FROM contact WHERE lastname LIKE 'o''%'", ["O'Neil"]),
+        ("SELECT lastname FROM contact ORDER BY lastname OFFSET 1 ROWS FETCH NEXT 1 ROWS ONLY", ["Bell"]),
+        ("SELECT count(*) AS lastname FROM contact", [3]),
+        ("SELECT * FROM contact", None),
+        ("SELECT lastname FROM contact; DROP TABLE contact", None),
+        ("DELETE FROM contact", None),
+        ("SELECT value FROM _meta", None),
+        ("SELECT lastname FROM contact WHERE contactid IN (SELECT contactid FROM contact)", None),
+        ("SELECT load_extension('x') AS lastname FROM contact", None),
+    ],
+)
+def test_the_sql_option_takes_its_subset_only(people: httpx.Client, sql: str, expected: list[Any] | None) -> None:
+    response = people.get("contacts", params={"sql": sql})
+    if expected is None:
+        assert response.status_code == 400
+    else:
+        assert values(response, "lastname") == expected
+    assert len(people.get("contacts").json()["value"]) == 3

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from .build import CRM, bulk, code, column, contact, label, message, new_id, person_lookup, publisher, table
+from .build import CRM, bulk, code, column, contact, key, label, message, new_id, person_lookup, publisher, table
 
 EVENT = "EntityDefinitions(LogicalName='cio_event')"
 
@@ -222,17 +222,38 @@ def test_a_global_choice_is_shared_and_extended(api: httpx.Client) -> None:
     assert code(api.delete(f"GlobalOptionSetDefinitions({choice})")) == "0x80048417"
 
 
+def solution(api: httpx.Client) -> str:
+    owner = api.get("publishers?$filter=customizationprefix eq 'cio'").json()["value"][0]["publisherid"]
+    body = {"uniquename": "cio_s", "friendlyname": "s", "version": "1.0"}
+    return new_id(api.post("solutions", json={**body, "publisherid@odata.bind": f"/publishers({owner})"}))
+
+
 def test_option_values_left_out_get_the_publishers_prefix(api: httpx.Client) -> None:
     table(api)
-    solution = {"uniquename": "cio_s", "friendlyname": "s", "version": "1.0"}
-    owner = api.get("publishers?$filter=customizationprefix eq 'cio'").json()["value"][0]["publisherid"]
-    assert (
-        api.post("solutions", json={**solution, "publisherid@odata.bind": f"/publishers({owner})"}).status_code == 204
-    )
+    solution(api)
     api.headers["MSCRM.SolutionUniqueName"] = "cio_s"
     column(api, "Picklist", "cio_p", OptionSet={"Options": [{"Label": label("a")}, {"Label": label("b")}]})
     url = f"{EVENT}/Attributes(LogicalName='cio_p')/{CRM}PicklistAttributeMetadata/OptionSet"
     assert [option["Value"] for option in api.get(url).json()["Options"]] == [727000000, 727000001]
+
+
+def test_components_go_into_the_solution_that_is_named(api: httpx.Client) -> None:
+    publisher(api)
+    wanted = solution(api)
+    api.headers["MSCRM.SolutionUniqueName"] = "cio_s"
+    made = table(api)
+    column(api, "String", "cio_id")
+    key(api, "cio_id")
+    person_lookup(api)
+    found = api.get(f"solutioncomponents?$filter=_solutionid_value eq {wanted}").json()["value"]
+    assert sorted(row["componenttype"] for row in found) == [1, 2, 10, 10, 14]
+    assert made in [row["objectid"] for row in found]
+    contact_table = api.get("EntityDefinitions(LogicalName='contact')?$select=MetadataId").json()["MetadataId"]
+    body = {"ComponentId": contact_table, "ComponentType": 1, "SolutionUniqueName": "cio_s"}
+    assert api.post("AddSolutionComponent", json=body).status_code == 200
+    api.headers["MSCRM.SolutionUniqueName"] = "cio_none"
+    assert column(api, "String", "cio_other").status_code == 404
+    assert api.get(f"{EVENT}/Attributes(LogicalName='cio_other')").status_code == 404
 
 
 def test_a_definition_is_changed_by_put_of_the_whole_and_never_its_type(api: httpx.Client) -> None:
