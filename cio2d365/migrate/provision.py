@@ -204,9 +204,3 @@ def _find(client: Dataverse, set_name: str, key: str, column: str, value: str) -
     query = {"$select": key, "$filter": f"{column} eq {requests.text(value)}"}
     rows = list(client.rows(requests.get(set_name, query)))
     return str(rows[0][key]) if rows else None
-
-
-def publisher_prefixes(client: Dataverse) -> list[str]:
-    """Prefixes of all publishers of the environment."""
-    rows = client.rows(requests.get("publishers", {"$select": "customizationprefix"}))
-    return sorted({str(r["customizationprefix"]) for r in rows if r.get("customizationprefix")})

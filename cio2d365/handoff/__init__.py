@@ -1,0 +1,1 @@
+"""What cannot be moved, written down for the person who rebuilds it."""
