@@ -121,6 +121,7 @@ def scan(texts: pl.Series) -> Scan:
     string's content, or the source text of any other value (nested values as JSON text); `flag` repeats a problem's
     code. Linear in the input; about 1 µs a member.
     """
+    texts = texts.cast(pl.String)
     plain, read = ordinary_members(texts)
     rows: list[int] = []
     pairs: list[Pair] = []
