@@ -78,6 +78,7 @@ def _api(service: Service) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         path, query = _relative_path(request), request.scope["query_string"].decode("latin-1")
         entry = service.arrive(request.method, path + ("?" + query if query else ""))
+        entry.identity = service.identity(request.headers)
         if len(entry.path) > _LONGEST_URL:
             entry.status = 414
             return Response(status_code=414)
@@ -105,7 +106,6 @@ def _without_commit(service: Service, rule: Rule, entry: Entry) -> Response:
 
 
 async def _executed(service: Service, context: Context, facts: Facts, entry: Entry, rule: Rule | None) -> Response:
-    entry.identity = context.caller
     action = rule.action if rule else None
     context.only_parts = action.get("parts") if action else None
     try:
@@ -117,13 +117,14 @@ async def _executed(service: Service, context: Context, facts: Facts, entry: Ent
     entry.status = answer.status
     if rule is not None and rule.verb == "commit_then_drop":
         entry.status = 0
-    return response_for(service.decorate(answer, context.caller), action)
+    return response_for(service.decorate(answer, context.real_caller), action)
 
 
 def _token(service: Service) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         entry = service.arrive("POST", request.url.path)
         form = dict(parse_qsl((await request.body()).decode()))
+        entry.identity = form.get("client_id", "")
         rule = service.choose_fault(Facts("POST", request.url.path, "Token", "", b""), entry)
         if rule is not None and rule.verb in ANSWER_VERBS:
             return _without_commit(service, rule, entry)

@@ -127,16 +127,17 @@ class Authority:
         self.client_secret, self.secret_expired, self.dev_token_valid = self._first_secret, False, True
         self.grants.clear()
 
-    def identify(self, headers: Mapping[str, str]) -> tuple[str, str]:
-        """(effective caller, real caller) of a request. Raises 401 or 403."""
-        real = self._bearer(headers.get("authorization", ""))
+    def effective(self, real: str, headers: Mapping[str, str]) -> str:
+        """For whom a signed-in user acts. Raises 403 when either of the two may not. Needs the store's lock."""
         self._require_enabled(real)
-        effective = self._impersonated(headers) or real
-        if effective != real:
-            self._require_enabled(effective)
-        return effective, real
+        other = self._impersonated(headers)
+        if other is None:
+            return real
+        self._require_enabled(other)
+        return other
 
-    def _bearer(self, header: str) -> str:
+    def bearer(self, header: str) -> str:
+        """The user a token was issued for. Raises 401 for no, an unknown or an expired token."""
         kind, _, token = header.partition(" ")
         if kind.lower() == "bearer":
             if token == DEV_TOKEN and self.dev_token_valid:

@@ -10,10 +10,14 @@ from typing import Any
 
 @dataclass
 class Entry:
-    """One request. `status` is 0 when the connection was cut without an answer."""
+    """One request.
+
+    `elapsed` is the server's clock in seconds from some moment; `status` is 0 when the connection was cut.
+    """
 
     seq: int
     arrived: float
+    elapsed: float
     time: str
     method: str
     path: str
@@ -36,12 +40,12 @@ class Journal:
         self._reserved = first
         self._reserve = reserve
 
-    def open(self, arrived: float, time: str, method: str, path: str) -> Entry:
+    def open(self, arrived: float, elapsed: float, time: str, method: str, path: str) -> Entry:
         """A new entry for a request that has just arrived."""
         if self._next >= self._reserved:
             self._reserved = self._next + BLOCK
             self._reserve(self._reserved)
-        entry = Entry(self._next, arrived, time, method, path, "")
+        entry = Entry(self._next, arrived, elapsed, time, method, path, "")
         self._next += 1
         self.entries.append(entry)
         return entry

@@ -57,7 +57,7 @@ class Service:
     def arrive(self, method: str, path: str) -> Entry:
         """Open the journal entry of a request."""
         self.org.requests_seen += 1
-        return self.journal.open(time.time(), self.org.clock.now_text(), method, path)
+        return self.journal.open(time.time(), self.org.clock.elapsed(), self.org.clock.now_text(), method, path)
 
     def choose_fault(self, facts: Facts, entry: Entry) -> Rule | None:
         """The rule that acts on a request; changes of authority, metadata and clock happen here and now."""
@@ -71,6 +71,13 @@ class Service:
         change(self, rule.action)
         return None
 
+    def identity(self, headers: Mapping[str, str]) -> str:
+        """The user behind a token, empty when there is none."""
+        try:
+            return self.authority.bearer(headers.get("authorization", ""))
+        except ServiceError:
+            return ""
+
     def facts(self, method: str, path: str, body: bytes) -> Facts:
         """What fault matchers can know about a request."""
         return classify(self.org, method, path, body)
@@ -78,9 +85,11 @@ class Service:
     def enter(
         self, facts: Facts, path: str, query: str, headers: Mapping[str, str], body: bytes, origin: str
     ) -> Context:
-        """The request as handlers see it. Raises 401, 403 or 429 for callers who may not enter."""
-        with self.org.store.lock:
-            caller, real = self.authority.identify(headers)
+        """The request as handlers see it. Raises 401 or 429 for callers who may not enter.
+
+        Nothing here waits for the store: requests that wait for it must count as running at once.
+        """
+        caller = self.authority.bearer(headers.get("authorization", ""))
         if facts.message == "Metadata":
             self._lock_customization()
         try:
@@ -88,7 +97,7 @@ class Service:
         except ServiceError:
             self.customizing = self.customizing and facts.message != "Metadata"
             raise
-        return Context(self.org, facts.method, path, query, headers, body, origin, caller, real)
+        return Context(self.org, facts.method, path, query, headers, body, origin, caller, caller)
 
     def _lock_customization(self) -> None:
         """Only one schema change runs at a time (dataverse-api 9.2, faults F-09)."""
@@ -103,7 +112,7 @@ class Service:
 
     def leave(self, context: Context, facts: Facts) -> None:
         """The request has ended, however it ended."""
-        self.limits.release(context.caller, context.rows_touched)
+        self.limits.release(context.real_caller, context.rows_touched)
         if facts.message == "Metadata":
             self.customizing = False
             self.customized_until = self.org.clock.elapsed() + self.org.switches.customization_seconds
@@ -112,6 +121,7 @@ class Service:
         """Run a request to its answer; errors become answers too."""
         with self.org.store.lock:
             try:
+                context.caller = self.authority.effective(context.real_caller, context.headers)
                 answer = self._run(context)
             except ServiceError as error:
                 answer = error_answer(error, context.annotations)

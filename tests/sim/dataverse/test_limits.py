@@ -93,3 +93,30 @@ def test_a_throttled_write_commits_nothing(api: httpx.Client, virtual: httpx.Cli
     contact(api)
     assert api.post("contacts", json={"lastname": "late"}).status_code == 429
     assert len(virtual.get("rows/contact").json()) == 1
+
+
+def test_requests_that_wait_for_the_store_count_as_running(api: httpx.Client, control: httpx.Client) -> None:
+    control.post("limits", json={"concurrent": 3})
+    rows = [{"lastname": "n"}] * 1500
+    found: list[int] = []
+
+    def load() -> None:
+        found.append(bulk(api, "contacts", "contact", "CreateMultiple", rows).status_code)
+
+    threads = [threading.Thread(target=load) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 429 in found
+    assert len(control.get("rows/contact").json()) == 1500 * found.count(200)
+
+
+def test_the_journal_says_who_came_when(api: httpx.Client, virtual: httpx.Client) -> None:
+    me = who(api).json()["UserId"]
+    virtual.post("clock", json={"advance": 37})
+    virtual.post("faults", json=[{"match": {}, "action": {"verb": "status", "code": 503}}])
+    who(api)
+    first, second = virtual.get("journal").json()
+    assert (first["identity"], second["identity"]) == (me, me)
+    assert second["elapsed"] - first["elapsed"] == pytest.approx(37)
