@@ -22,6 +22,9 @@ SKETCH = 1_024
 UNIX_RANGES = {"s": (1e8, 1e11), "ms": (1e11, 1e14), "us": (1e14, 1e17)}
 """Plausible unix times by unit: seconds from 1973 to 5138; the ranges of the units do not overlap (B-026)."""
 
+EARLIEST = -68.5
+"""Earliest plausible time, 1753, in multiples of the first value of a unit's range."""
+
 LENGTHS = (100, 200, 400, 1_000, 2_000, STRING_LENGTH)
 """Lengths of text columns that are proposed; longer text gets a memo."""
 
@@ -202,10 +205,18 @@ def _time_or_number(name: str, counts: dict[str, int], evidence: dict[str, Any])
 
 
 def unix_unit(low: float | None, high: float | None) -> str:
-    """Unit that fits all numbers between `low` and `high`: s, ms, us; `mixed` if they span several; else empty."""
-    if low is None or high is None or low < UNIX_RANGES["s"][0] or high >= UNIX_RANGES["us"][1]:
+    """Unit in which all numbers between `low` and `high` can be times: s, ms, us; `mixed` for several; else empty.
+
+    The largest magnitude tells the unit. Smaller ones, zero and negative ones are early times (a birth in 1960, B-028);
+    only a smallest value that is itself in the range of a smaller unit makes the column mixed.
+    """
+    if low is None or high is None:
         return ""
-    return next((unit for unit, (first, last) in UNIX_RANGES.items() if first <= low and high < last), "mixed")
+    size = max(abs(low), abs(high))
+    unit = next((u for u, (first, last) in UNIX_RANGES.items() if first <= size < last), "")
+    if not unit or low < EARLIEST * UNIX_RANGES[unit][0]:
+        return ""
+    return "mixed" if UNIX_RANGES["s"][0] <= low < UNIX_RANGES[unit][0] else unit
 
 
 def _number_shape(counts: dict[str, int], evidence: dict[str, Any]) -> Proposal:

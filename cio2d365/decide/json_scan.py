@@ -277,6 +277,8 @@ def _decode(text: str, at: int) -> tuple[object, int]:
         return _decode_at(text, at)
     except json.JSONDecodeError as error:
         raise _Unreadable("malformed", error.pos, error.msg) from None
+    except RecursionError:
+        raise _Unreadable("too-deep", at, PROBLEMS["too-deep"]) from None
 
 
 def _too_deep(text: str, at: int) -> bool:
