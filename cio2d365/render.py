@@ -1,8 +1,8 @@
-"""Executed notebooks as pages to hand over: one file each, complete without a network, nothing in them runs but ours.
+"""Executed notebooks as pages for a client: one HTML file each, complete without a network, and the indexes over them.
 
-A page allows only scripts that carry its own random number (Content-Security-Policy) and no connections at all. The
-chart library is in the page once, and only when there is a chart. Each chart is first a drawing and becomes
-interactive when the script runs; where it cannot, the drawing stays.
+Prose is ours; outputs hold a customer's data and are hostile (L11). They are rebuilt from an allow-list (`safe_html`),
+charts travel as JSON data, and the page's policy admits no script but ours. Code, streams, tracebacks and widgets stay
+in the notebook.
 """
 
 from __future__ import annotations
@@ -10,227 +10,354 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from html.parser import HTMLParser
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import quote
 
 import jinja2
-import nbconvert
 import nbformat
-import traitlets.config
 import vl_convert
 from markupsafe import Markup
+from nbconvert.exporters import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from traitlets.config import Config
 
 from cio2d365 import artefacts
+from cio2d365.errors import exit_code_of
+from cio2d365.safe_html import safe
+from cio2d365.show.blocks import FINDINGS_MIME, OUTCOME_MIME
 from cio2d365.show.charts import VEGALITE
-from cio2d365.show.display import style_tag, stylesheet
+from cio2d365.show.display import stylesheet
 from cio2d365.show.look import CHART_MIME
 from cio2d365.show.values import as_text
 
-if TYPE_CHECKING:
-    from cio2d365.run.record import NotebookRun
-
-TEMPLATES = files("cio2d365") / "templates"
-# A chart's specification before its drawing; widgets need a kernel and are not in the list, so they fall back to text.
-SHOWN_FIRST = (CHART_MIME, "text/html", "image/svg+xml", "image/png", "text/markdown", "text/plain")
-_HEADING = re.compile(r"^(#{1,3})\s+(.+?)\s*#*\s*$", re.MULTILINE)
-_FENCED = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
-
-# How to go on, by exit code (design 7).
-NEXT_STEPS = {
-    2: "Nothing was written. Change what the message names, then run the same command again.",
-    3: "What was finished is recorded. Run the same command again when the cause is gone: it goes on where it stopped.",
-    4: "This is a defect of the program, not of the data. Keep this folder and report the run id with the log.",
-}
+TEMPLATES = Path(str(files("cio2d365"))) / "templates"
+WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
+PACKAGES = ("cio2d365", "polars", "altair", "nbconvert")
+STATES = {"done": "Done", "failed": "Stopped", "not run": "Not run"}
 
 
 @dataclass(frozen=True)
-class About:
-    """What a page says about the run it belongs to."""
+class Context:
+    """What a page says about its run; `at` is an ISO time in UTC."""
 
     migration: str
     environment: str
     run_id: str
-    versions: Mapping[str, str] = field(default_factory=dict)
+    at: str
 
 
-def report(executed: Any, run: NotebookRun, about: About) -> str:
-    """The page of a notebook that ran to its end. `executed` is the notebook as nbformat 4."""
-    body, chart_count = _body(executed)
-    return _page("report.html.j2", about, run=run, body=body, contents=_contents(body), charts=chart_count > 0)
+@dataclass(frozen=True)
+class Verdict:
+    """How a run ended: `kind` is good, warning, problem or quiet; `word` is the headline, `detail` a sentence."""
+
+    kind: str
+    word: str
+    detail: str
 
 
-def failure(run: NotebookRun, about: About) -> str:
-    """The page of a notebook that stopped: where, why in our own words, and how to go on. No code, no traceback."""
-    return _page(
-        "failure.html.j2", about, run=run, next_step=NEXT_STEPS.get(run.exit_code, NEXT_STEPS[4]), charts=False
+# --- pages of one notebook --------------------------------------------------------------------------------------------
+
+
+def report(notebook: Path, context: Context) -> Path:
+    """Render an executed notebook to `<its stem>.html` beside it: prose and results, no code."""
+    nb = nbformat.read(notebook, as_version=4)
+    title, body = _title(nb, notebook.stem), _body(nb)
+    outcome, findings = _reported(nb, OUTCOME_MIME), _reported(nb, FINDINGS_MIME)
+    return _write(
+        notebook.with_suffix(".html"),
+        "notebook.html.j2",
+        title=title,
+        context=context,
+        body=body,
+        contents=_contents(body),
+        changed=(outcome or {}).get("changed", ""),
+        figures=(outcome or {}).get("figures", {}),
+        findings=None if findings is None else {text: count for text, count in findings.items() if count},
+        scripted="data-chart" in body,
     )
 
 
-def index(folder: Path) -> Path:
-    """Write `index.html` for the run in `folder` from its manifest: states, durations, findings, links."""
-    record = artefacts.read_json(folder / "manifest.json")
-    about = About(record["migration"], record["environment"], record["run_id"], record["versions"])
-    page = _page("run.html.j2", about, record=record, state=_state_of(record), charts=False)
-    return artefacts.write_text(folder / "index.html", page)
+def failure(notebook: Path, context: Context, *, title: str, message: str, error: str) -> Path:
+    """Render the page of a notebook that stopped: what it says, how to go on; never code, never a traceback.
+
+    `message` is the public text of the error and `error` the name of its class.
+    """
+    step = notebook.stem
+    return _write(
+        notebook.with_suffix(".html"),
+        "failure.html.j2",
+        title=title,
+        context=context,
+        message=message or "No message was given.",
+        error=error,
+        advice=_advice(exit_code_of(error)),
+        command=f"cio2d365 run {context.migration} --env {context.environment} --from {step[:2]}",
+        step=step,
+        run_id=context.run_id,
+    )
 
 
-def history(folder: Path) -> Path:
-    """Write `index.html` for a migration: the runs in `folder`, the newest first."""
-    records = [_run_of(path) for path in folder.glob("*/manifest.json")]
-    runs = sorted((run for run in records if run), key=lambda run: str(run["started"]), reverse=True)
-    migration = str(runs[0]["migration"]) if runs else folder.name
-    page = _page("migration.html.j2", About(migration, "", ""), runs=runs, charts=False)
-    return artefacts.write_text(folder / "index.html", page)
+def _advice(code: int) -> tuple[str, ...]:
+    if code == 2:
+        return (
+            "Something has to be decided or corrected first; this step wrote nothing outside.",
+            "Do what the message asks for, then start again from here:",
+        )
+    if code == 3:
+        return (
+            "The other system failed or refused. Every row that was sent is in the ledger and is not sent twice.",
+            "When the cause is removed or the system answers again, the same run can be resumed:",
+        )
+    return (
+        "This is a defect of the program or of its installation, not of the data. Report it with the run's name below.",
+        "Nothing has to be undone before the step is started again:",
+    )
 
 
-def title_of(notebook: Any) -> str:
-    """The text of the first heading of level 1, or ""."""
-    titles = [text for cell in notebook.cells for level, text in _headings(cell) if level == 1]
-    return titles[0] if titles else ""
+def _title(nb: Any, fallback: str) -> str:
+    prose = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
+    found = re.search(r"^# (.+)$", prose, re.MULTILINE)
+    return found[1].strip() if found else fallback
 
 
-def heading_above(notebook: Any, index: int) -> str:
-    """The text of the last heading before cell `index`, or ""."""
-    above = [text for cell in notebook.cells[:index] for _, text in _headings(cell)]
-    return above[-1] if above else ""
+def _reported(nb: Any, mime: str) -> dict[str, Any] | None:
+    outputs = [output for cell in nb.cells if cell.cell_type == "code" for output in cell.outputs]
+    return next((dict(o.data[mime]) for o in reversed(outputs) if mime in o.get("data", {})), None)
 
 
-def _headings(cell: Any) -> list[tuple[int, str]]:
-    """Level and text of each heading of a cell of prose; papermill's own error notes are not prose."""
-    if cell.cell_type != "markdown" or "papermill-error-cell-tag" in cell.metadata.get("tags", []):
-        return []
-    return [(len(marks), text) for marks, text in _HEADING.findall(_FENCED.sub("", cell.source))]
+# --- the body ---------------------------------------------------------------------------------------------------------
 
 
-def _run_of(manifest: Path) -> dict[str, Any] | None:
-    """A run for the list, or None when its manifest cannot be read."""
-    try:
-        record = artefacts.read_json(manifest)
-        return record | {"folder": manifest.parent.name, "state": _state_of(record), "findings": _open(record)}
-    except (ValueError, KeyError, OSError):
-        return None
-
-
-def _open(record: Mapping[str, Any]) -> int:
-    return sum(sum(n["findings"].values()) for n in record["notebooks"])
-
-
-def _state_of(record: Mapping[str, Any]) -> str:
-    states = {n["state"] for n in record["notebooks"]}
-    if "failed" in states:
-        return "stopped"
-    return "not complete" if "not run" in states else "done"
-
-
-def _body(executed: Any) -> tuple[Markup, int]:
-    """The cells as HTML without code, and the number of charts."""
-    notebook = _without_title(executed)
-    html, _ = _exporter().from_notebook_node(notebook)
-    clean = html.replace(style_tag(), "")
-    return Markup(clean), clean.count('class="cio-spec"')
-
-
-def _without_title(executed: Any) -> Any:
-    """A copy without its first heading, which is in the title bar."""
-    notebook = nbformat.from_dict(executed)
-    for cell in notebook.cells:
-        if any(level == 1 for level, _ in _headings(cell)):
-            cell.source = re.sub(r"^#\s+.+?$", "", cell.source, count=1, flags=re.MULTILINE)
-            break
-    return notebook
+def _body(nb: Any) -> Markup:
+    text, _ = _exporter().from_notebook_node(nb)
+    return _anchored(Markup(text))
 
 
 @cache
 def _exporter() -> Any:
-    priority = traitlets.config.Config({"NbConvertBase": {"display_data_priority": list(SHOWN_FIRST)}})
-    exporter = nbconvert.HTMLExporter(
-        config=priority,
-        template_name="cells",
+    tags = {"enabled": True, "remove_cell_tags": ["remove-cell"], "remove_all_outputs_tags": ["remove-output"]}
+    exporter = HTMLExporter(
+        config=Config({"TagRemovePreprocessor": tags}),
+        template_name="report",
         extra_template_basedirs=[str(TEMPLATES)],
-        exclude_input=True,
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
-        exclude_anchor_links=True,
     )
-    exporter.environment.filters["script_json"] = script_json
+    exporter.register_filter("prose", _prose)
+    exporter.register_filter("shown", _shown)
     return exporter
 
 
-def script_json(value: object) -> Markup:
-    """JSON for a script element: without `<`, nothing in it can end the element (B-104)."""
-    return Markup(json.dumps(value, ensure_ascii=True).replace("<", "\\u003c"))
+def _prose(source: str) -> str:
+    """Markdown without its first-level heading, which is the page's title. Mathematics stays text: `$5` is money."""
+    renderer = IPythonRenderer(escape=True, exclude_anchor_links=True)
+    return str(MarkdownWithMath(renderer=renderer).render(re.sub(r"^# .*$", "", source, flags=re.MULTILINE)))
 
 
-class _HeadingParser(HTMLParser):
-    """Collects id and text of the headings that nbconvert made from prose."""
+def _shown(output: Any) -> Markup:
+    """What a report shows of one output; nothing of streams, tracebacks and widgets."""
+    data = output.get("data", {})
+    if OUTCOME_MIME in data or WIDGET_MIME in data:
+        return Markup("")
+    inner = _chart(data) if CHART_MIME in data else _picture_or_text(data)
+    return Markup('<div class="output">{}</div>').format(inner) if inner else Markup("")
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[tuple[str, str]] = []
-        self._inside = False
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "h2":
-            self._inside = True
-            self.found.append((dict(attrs).get("id") or "", ""))
+def _chart(data: Mapping[str, Any]) -> Markup:
+    html = Markup('<div class="chart" data-chart><script type="application/json">{}</script>{}</div>')
+    return html.format(_as_script_data(data[CHART_MIME]), safe(_text(data.get("text/html", ""))))
 
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "h2":
-            self._inside = False
 
-    def handle_data(self, data: str) -> None:
-        if self._inside:
-            anchor, text = self.found[-1]
-            self.found[-1] = (anchor, text + data)
+def _as_script_data(value: object) -> Markup:
+    """JSON that can stand in a script element: without `<` no text in it can end the element (B-104)."""
+    return Markup(json.dumps(value, ensure_ascii=False).replace("<", "\\u003c"))
+
+
+def _picture_or_text(data: Mapping[str, Any]) -> Markup:
+    if "text/html" in data:
+        return safe(_text(data["text/html"]))
+    if "image/png" in data:
+        return safe(Markup('<img alt="Picture" src="data:image/png;base64,{}">').format(_text(data["image/png"])))
+    if "text/plain" in data:
+        return Markup("<pre>{}</pre>").format(_text(data["text/plain"]))
+    return Markup("")
+
+
+def _text(value: str | list[str]) -> str:
+    return value if isinstance(value, str) else "".join(value)
+
+
+def _anchored(body: Markup) -> Markup:
+    """The body with an id at each second-level heading of the prose."""
+    numbers = iter(range(1, 1_000))
+    return Markup(re.sub(r"<h2>", lambda _: f'<h2 id="part-{next(numbers)}">', body))
 
 
 def _contents(body: Markup) -> list[tuple[str, str]]:
-    """Anchor and text of each section."""
-    parser = _HeadingParser()
-    parser.feed(str(body))
-    return [(anchor, text) for anchor, text in parser.found if anchor]
+    found = re.findall(r'<h2 id="(part-\d+)">(.*?)</h2>', body, re.DOTALL)
+    return [(anchor, Markup(text).striptags()) for anchor, text in found]
 
 
-def _page(template: str, about: About, **values: object) -> str:
-    return (
-        _templates()
-        .get_template(template)
-        .render(
-            about=about,
-            nonce=secrets.token_urlsafe(16),
-            now=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-            style=Markup(stylesheet() + _text("report.css")),
-            **values,
-        )
+# --- indexes ----------------------------------------------------------------------------------------------------------
+
+
+def index(folder: Path) -> Path:
+    """Render `index.html` of a run's folder from its `manifest.json`: the verdict, the steps, how to verify."""
+    manifest = artefacts.read_json(folder / "manifest.json")
+    context = _context_of(manifest)
+    notebooks = manifest["notebooks"]
+    return _write(
+        folder / "index.html",
+        "run.html.j2",
+        title=f"Migration of {context.migration}: {context.environment}",
+        context=context,
+        verdict=_verdict(manifest),
+        steps=[_step(notebook) for notebook in notebooks],
+        sheets=[_sheet(path) for path in sorted(folder.glob("*.xlsx"))],
+        files=[file for notebook in notebooks for file in notebook["files"].values()],
+        folder=f"reports/{context.migration}/{folder.name}",
+        versions=manifest["versions"],
     )
+
+
+def runs_index(folder: Path) -> Path:
+    """Render `index.html` over all runs of a migration from `*/manifest.json`, newest first."""
+    manifests = {path.parent: artefacts.read_json(path) for path in folder.glob("*/manifest.json")}
+    ordered = sorted(manifests.items(), key=lambda item: (item[1]["started"], item[0].name), reverse=True)
+    context = Context(folder.name, "", "", datetime.now(UTC).isoformat())
+    return _write(
+        folder / "index.html",
+        "runs.html.j2",
+        title=f"Migration of {folder.name}: all runs",
+        context=context,
+        runs=[_run(path, manifest) for path, manifest in ordered],
+    )
+
+
+def _context_of(manifest: Mapping[str, Any]) -> Context:
+    return Context(manifest["migration"], manifest["environment"], manifest["run_id"], manifest["ended"])
+
+
+def _verdict(manifest: Mapping[str, Any]) -> Verdict:
+    notebooks = manifest["notebooks"]
+    failed = next((n for n in notebooks if n["state"] == "failed"), None)
+    if failed:
+        return Verdict("problem", f"Stopped at {failed['name']}", failed["message"])
+    waiting = [n["name"] for n in notebooks if n["state"] == "not run"]
+    if waiting:
+        return Verdict("quiet", "Not finished", f"Still to run: {', '.join(waiting)}.")
+    return _finished_verdict(sum(sum(n["findings"].values()) for n in notebooks))
+
+
+def _finished_verdict(count: int) -> Verdict:
+    if count:
+        word = f"{count:,} finding is open" if count == 1 else f"{count:,} findings are open"
+        return Verdict(
+            "warning", word, "Every row is accounted for. What needs a person to look is listed at each step."
+        )
+    return Verdict("good", "All accounted for", "Every row ended in exactly one place, and nothing is open.")
+
+
+def _step(notebook: Mapping[str, Any]) -> dict[str, Any]:
+    name, state = notebook["name"], notebook["state"]
+    findings = {text: count for text, count in notebook["findings"].items() if count}
+    page = notebook["files"].get("html")
+    return {
+        "number": name[:2],
+        "title": notebook["title"],
+        "link": quote(page["name"]) if page else "",
+        "kind": {"failed": "problem", "not run": "quiet"}.get(state, "warning" if findings else "good"),
+        "state": "Open findings" if findings and state == "done" else STATES[state],
+        "sentence": notebook["message"] if state == "failed" else notebook["changed"],
+        "figures": notebook["figures"],
+        "findings": findings,
+        "duration": as_text(notebook["seconds"], "seconds") if state != "not run" else "",
+    }
+
+
+def _sheet(path: Path) -> dict[str, str]:
+    return {"name": path.name, "link": quote(path.name), "size": as_text(path.stat().st_size, "bytes")}
+
+
+def _run(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    started, ended = (datetime.fromisoformat(manifest[name]) for name in ("started", "ended"))
+    return {
+        "name": folder.name,
+        "link": f"{quote(folder.name)}/index.html",
+        "environment": manifest["environment"],
+        "started": _moment(manifest["started"]),
+        "took": as_text((ended - started).total_seconds(), "seconds"),
+        "verdict": _verdict(manifest),
+    }
+
+
+# --- the shell of all pages -------------------------------------------------------------------------------------------
 
 
 @cache
 def _templates() -> jinja2.Environment:
-    """Everything is escaped unless it is Markup, whatever a template's name."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(str(TEMPLATES)), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(TEMPLATES / "report"),
+        autoescape=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
-    environment.filters["shown"] = as_text
-    environment.filters["moment"] = lambda iso: as_text(datetime.fromisoformat(iso)) if iso else "–"
-    environment.globals["chart_library"] = chart_library
-    environment.globals["chart_script"] = lambda: Markup(_text("charts.js"))
+    environment.filters["number"] = as_text
     return environment
 
 
 @cache
-def _text(name: str) -> str:
-    return TEMPLATES.joinpath(name).read_text(encoding="utf-8")
+def _bundle() -> Markup:
+    """Vega, Vega-Lite and their embedding as one script of about 0.9 MB; made once, as it takes seconds."""
+    return _script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGALITE))
 
 
-@cache
-def chart_library() -> Markup:
-    """Vega, Vega-Lite and Vega-Embed as one script; making it takes seconds, so once per process."""
-    bundle: str = vl_convert.javascript_bundle(None, vl_version=VEGALITE)  # type: ignore[arg-type]
-    return Markup(bundle.replace("</script", "<\\/script"))
+def _script(source: str) -> Markup:
+    """A script element's content; inside strings and expressions `<\\/` means the same and ends nothing."""
+    return Markup(source.replace("</script", "<\\/script").replace("<!--", "<\\!--"))
+
+
+def _asset(name: str) -> Markup:
+    return Markup((TEMPLATES / "report" / name).read_text(encoding="utf-8"))
+
+
+def _write(path: Path, template: str, *, title: str, context: Context, scripted: bool = False, **values: Any) -> Path:
+    shell = {
+        "title": title,
+        "migration": context.migration,
+        "facts": _facts(context),
+        "styles": _asset("report.css") + Markup(stylesheet()),
+        "versions": _versions(PACKAGES),
+        "nonce": secrets.token_urlsafe(18),
+        "scripted": scripted,
+        "bundle": _bundle() if scripted else "",
+        "draw": _asset("draw.js"),
+    }
+    return artefacts.write_text(path, _templates().get_template(template).render(shell | values))
+
+
+def _facts(context: Context) -> dict[str, str]:
+    named = {
+        "Migration": context.migration,
+        "Environment": context.environment,
+        "Run": context.run_id,
+        "Made": _moment(context.at),
+    }
+    return {name: value for name, value in named.items() if value}
+
+
+def _moment(iso: str) -> str:
+    """`2026-11-01 10:00 UTC`."""
+    return datetime.fromisoformat(iso).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _versions(packages: Iterable[str]) -> dict[str, str]:
+    return {name: version(name) for name in packages}
+
+
+__all__ = ["Context", "failure", "index", "report", "runs_index"]
