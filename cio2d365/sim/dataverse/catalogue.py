@@ -14,7 +14,17 @@ from typing import Any
 
 import orjson
 
-from .schema import LOOKUP_TYPES, Column, Option, Relationship, Schema, Table, metadata_id
+from .schema import (
+    LOOKUP_TYPES,
+    Column,
+    ManyToMany,
+    Option,
+    Relationship,
+    Schema,
+    Table,
+    intersect_table,
+    metadata_id,
+)
 
 _NOT_TABLES = {"cascade-config.json", "error-codes.json"}
 _UNSTORED_TYPES = {"PartyList", "ManagedProperty", "Virtual", "CalendarRules"}
@@ -169,27 +179,6 @@ def _organization_table() -> Table:
     )
 
 
-def _intersect_table(name: str, left: str, right: str, code: int) -> Table:
-    def guid(column: str) -> Column:
-        return Column(column, column, "Uniqueidentifier", metadata_id(name, column))
-
-    columns = [guid(f"{name}id"), guid(f"{left}id"), guid(f"{right}id")]
-    columns.append(Column("versionnumber", "VersionNumber", "BigInt", metadata_id(name, "versionnumber"), create=False))
-    return Table(
-        name=name,
-        schema_name=name,
-        set_name=f"{name}set" if name.endswith("s") else f"{name}s",
-        primary_id=f"{name}id",
-        primary_name="",
-        ownership="None",
-        object_type_code=code,
-        metadata_id=metadata_id(name),
-        bulk=False,
-        intersect=True,
-        columns={column.name: column for column in columns},
-    )
-
-
 def _configured_cascades() -> dict[tuple[str, str, str], Mapping[str, Any]]:
     parents = _read("cascade-config.json")["parents"]
     return {(row["child"], row["column"], parent): row for parent, rows in parents.items() for row in rows}
@@ -243,7 +232,7 @@ def _standard_tables() -> Mapping[str, Table]:
     tables = {table.name: table for table in (_table(_read(name)) for name in _file_names())}
     tables["organization"] = _organization_table()
     for name, left, right, code in _INTERSECTS:
-        tables[name] = _intersect_table(name, left, right, code)
+        tables[name] = intersect_table(name, (f"{left}id", f"{right}id"), code, metadata_id(name))
     tables["activityparty"] = _with_parties_of(tables)
     return tables
 
@@ -261,6 +250,23 @@ def _standard_relationships() -> tuple[Relationship, ...]:
     return tuple(_relationships(_standard_tables()))
 
 
+def _standard_links() -> Iterator[ManyToMany]:
+    for name, left, right, _ in _INTERSECTS:
+        navigation = f"{name}_association"
+        if right in _standard_tables():
+            yield ManyToMany(
+                schema_name=navigation,
+                metadata_id=metadata_id("relationship", navigation),
+                first=left,
+                second=right,
+                intersect=name,
+                first_column=f"{left}id",
+                second_column=f"{right}id",
+                first_navigation=navigation,
+                second_navigation=navigation,
+            )
+
+
 def standard_schema() -> Schema:
     """A fresh registry with the product's tables and the relationships between them."""
-    return Schema(_standard_tables().values(), _standard_relationships())
+    return Schema(_standard_tables().values(), _standard_relationships(), (), _standard_links())

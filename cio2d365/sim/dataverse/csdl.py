@@ -69,6 +69,10 @@ def _navigations(context: Context, table: Table) -> Iterator[str]:
                 seen.add(name)
                 kind = "principal" if name == "ownerid" else target
                 yield f'<NavigationProperty Name={quoteattr(name)} Type="mscrm.{kind}" Nullable="true" />'
+    for name, side in context.org.schema.sides_of(table.name):
+        if name not in seen:
+            seen.add(name)
+            yield f'<NavigationProperty Name={quoteattr(name)} Type="Collection(mscrm.{side.other})" />'
     for relationship in context.org.schema.children_of(table.name):
         name = relationship.parent_navigation
         if name not in seen:

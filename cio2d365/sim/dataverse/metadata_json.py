@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .schema import Choice, Column, Key, Option, Relationship, Schema, Table, metadata_id
+from .schema import Choice, Column, Key, ManyToMany, Option, Relationship, Schema, Table, metadata_id
 
 Json = dict[str, Any]
 _CRM = "#Microsoft.Dynamics.CRM."
@@ -90,7 +90,7 @@ def table_item(schema: Schema, table: Table) -> Item:
         "Keys": lambda: [key_item(table, key) for key in table.keys.values()],
         "ManyToOneRelationships": lambda: [relationship_item(schema, r) for r in schema.parents_of(table.name)],
         "OneToManyRelationships": lambda: [relationship_item(schema, r) for r in schema.children_of(table.name)],
-        "ManyToManyRelationships": list,
+        "ManyToManyRelationships": lambda: many_items(schema, table),
     }
     return Item("EntityMetadata", base, {}, expansions)
 
@@ -327,6 +327,34 @@ def key_item(table: Table, key: Key) -> Item:
             "IsCustomizable": managed(True, "iscustomizable"),
             "IsExportKey": False,
             "IsSynchronous": False,
+        },
+    )
+
+
+def many_items(schema: Schema, table: Table) -> list[Item]:
+    """The many-to-many relationships of a table."""
+    found = schema.many_to_many.values()
+    return [many_to_many_item(relation) for relation in found if table.name in (relation.first, relation.second)]
+
+
+def many_to_many_item(relation: ManyToMany) -> Item:
+    """ManyToManyRelationshipMetadata."""
+    return Item(
+        "ManyToManyRelationshipMetadata",
+        {
+            "MetadataId": relation.metadata_id,
+            "SchemaName": relation.schema_name,
+            "RelationshipType": "ManyToManyRelationship",
+            "IsCustomRelationship": relation.custom,
+            "IsManaged": not relation.custom,
+            "Entity1LogicalName": relation.first,
+            "Entity1IntersectAttribute": relation.first_column,
+            "Entity1NavigationPropertyName": relation.first_navigation,
+            "Entity2LogicalName": relation.second,
+            "Entity2IntersectAttribute": relation.second_column,
+            "Entity2NavigationPropertyName": relation.second_navigation,
+            "IntersectEntityName": relation.intersect,
+            "IsCustomizable": managed(True, "iscustomizable"),
         },
     )
 

@@ -9,7 +9,17 @@ from .address import Segment
 from .context import Answer, Context, json_answer
 from .errors import ServiceError, bad_query, malformed, unknown_segment
 from .keys import poll_keys
-from .metadata_json import Item, Json, attribute_items, choice_item, key_item, relationship_item, table_item
+from .metadata_json import (
+    Item,
+    Json,
+    attribute_items,
+    choice_item,
+    key_item,
+    many_items,
+    many_to_many_item,
+    relationship_item,
+    table_item,
+)
 from .odata import Both, Call, Compare, Items, Literal, Node, Not, Path, parse, parse_arguments
 from .query import parse_expand
 from .schema import Table
@@ -85,7 +95,7 @@ def _read_part(context: Context, table: Table, segments: list[Segment]) -> Answe
         "OneToManyRelationships": lambda: [
             relationship_item(context.org.schema, r) for r in context.org.schema.children_of(table.name)
         ],
-        "ManyToManyRelationships": list,
+        "ManyToManyRelationships": lambda: many_items(context.org.schema, table),
     }
     head, rest = segments[0], segments[1:]
     if head.name not in makers:
@@ -136,9 +146,13 @@ def _property(context: Context, item: Item, name: str) -> Answer:
 
 def read_relationships(context: Context, segments: list[Segment]) -> Answer:
     """`RelationshipDefinitions…`."""
-    items = [relationship_item(context.org.schema, r) for r in context.org.schema.relationships.values()]
+    schema = context.org.schema
+    items = [relationship_item(schema, relation) for relation in schema.relationships.values()]
+    items += [many_to_many_item(relation) for relation in schema.many_to_many.values()]
     head, rest = segments[0], segments[1:]
     if head.inside is None:
+        wanted = rest[0].bare_name if rest else ""
+        items = [item for item in items if not rest or item.type == wanted]
         return collection(context, items, "RelationshipDefinitions", bool(rest))
     return _read_item(context, find_item(context, items, head.inside), rest, "RelationshipDefinitions")
 
@@ -177,7 +191,7 @@ def project(item: Item, options: Mapping[str, str], cast: bool = False) -> Json:
     found: Json = {"@odata.type": f"#Microsoft.Dynamics.CRM.{item.type}"}
     known = {**item.base, **item.derived}
     names = [name.strip() for name in options.get("$select", "").split(",") if name.strip()]
-    allowed = known if cast or item.type in ("EntityMetadata", "OptionSetMetadata") else item.base
+    allowed = item.base if item.type.endswith(_CASTS) and not cast else known
     for name in names:
         if name not in allowed and name not in item.expansions:
             raise malformed(f"Could not find a property named '{name}' on type 'Microsoft.Dynamics.CRM.{item.type}'.")

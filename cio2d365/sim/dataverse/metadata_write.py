@@ -18,6 +18,7 @@ from .definitions import (
     type_settings,
 )
 from .errors import ServiceError, malformed, payload_error, unknown_segment
+from .intersect import drop_relation
 from .keys import start_key
 from .metadata_json import attribute_items
 from .metadata_read import find_item, find_table
@@ -234,10 +235,13 @@ def delete_table(context: Context, table: Table) -> Answer:
     """`DELETE EntityDefinitions(…)`: definition, rows and the lookups of other tables to it are gone."""
     if not table.custom:
         raise ServiceError(400, "0x8004f01f", f"The {table.name} entity is a system entity and cannot be deleted.")
+    sides = context.org.schema.sides_of(table.name)
     with context.org.store.transaction():
         for relationship in context.org.schema.children_of(table.name):
             if relationship.child != table.name:
                 drop_lookup(context, relationship)
+        for relation in {side.relation.schema_name: side.relation for _, side in sides}.values():
+            drop_relation(context, relation)
         context.org.forget_table(context.org.schema.tables[table.name])
         context.org.store.drop_table(table.name)
         context.org.store.execute("DELETE FROM sdkmessagefilter WHERE primaryobjecttypecode = ?", (table.name,))

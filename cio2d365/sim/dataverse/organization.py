@@ -12,11 +12,13 @@ from .catalogue import standard_schema
 from .clock import Clock
 from .schema import (
     Choice,
+    ManyToMany,
     Relationship,
     Schema,
     Table,
     dump,
     load_choice,
+    load_many_to_many,
     load_relationship,
     load_table,
 )
@@ -95,6 +97,8 @@ class Organization:
             for relationship in self.schema.relationships.values():
                 self.store.save_definition("relationship", relationship.schema_name, dump(relationship))
                 self._index_cascade(relationship)
+            for relation in self.schema.many_to_many.values():
+                self.store.save_definition("many", relation.schema_name, dump(relation))
             self._seed_rows()
 
     def _index_cascade(self, relationship: Relationship) -> None:
@@ -116,6 +120,7 @@ class Organization:
             [load_table(data) for data in self.store.definitions("table")],
             [load_relationship(data) for data in self.store.definitions("relationship")],
             [load_choice(data) for data in self.store.definitions("choice")],
+            [load_many_to_many(data) for data in self.store.definitions("many")],
         )
 
     def _remember_schema(self) -> None:
@@ -180,6 +185,9 @@ class Organization:
         for relationship in list(self.schema.relationships.values()):
             if table.name in (relationship.parent, relationship.child):
                 self.store.forget_definition("relationship", relationship.schema_name)
+        for relation in list(self.schema.many_to_many.values()):
+            if table.name in (relation.first, relation.second, relation.intersect):
+                self.store.forget_definition("many", relation.schema_name)
         self.schema.drop_table(table.name)
         self.store.forget_definition("table", table.name)
 
@@ -192,6 +200,11 @@ class Organization:
         """Drop a relationship definition."""
         self.schema.drop_relationship(relationship.schema_name)
         self.store.forget_definition("relationship", relationship.schema_name)
+
+    def save_many_to_many(self, relation: ManyToMany) -> None:
+        """Register and persist a many-to-many relationship."""
+        self.schema.put_many_to_many(relation)
+        self.store.save_definition("many", relation.schema_name, dump(relation))
 
     def save_choice(self, choice: Choice) -> None:
         """Register and persist a global choice."""

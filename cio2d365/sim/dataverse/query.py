@@ -17,7 +17,7 @@ from .errors import ServiceError, bad_query, unknown_property
 from .odata import parse
 from .reader import Reader, Row, selected
 from .rows import require_right
-from .schema import Column, Relationship, Table
+from .schema import Column, Relationship, Side, Table
 from .sqlfilter import find_property, order_expression, where
 from .store import quoted, type_column
 
@@ -280,18 +280,33 @@ def _expand_collection(context: Context, table: Table, rows: list[Row], expand: 
     relation = next(
         (r for r in context.org.schema.children_of(table.name) if r.parent_navigation == expand.navigation), None
     )
-    if relation is None:
-        raise unknown_property(expand.navigation, table.name)
+    side = context.org.schema.side_of(table.name, expand.navigation)
     for row in rows:
-        row[expand.navigation] = children(context, relation, row[table.primary_id], expand.options)
+        if relation is not None:
+            row[expand.navigation] = children(context, relation, row[table.primary_id], expand.options)
+        elif side is not None:
+            row[expand.navigation] = linked(context, side, row[table.primary_id], expand.options)
+        else:
+            raise unknown_property(expand.navigation, table.name)
 
 
 def children(context: Context, relation: Relationship, parent_id: str, options: Mapping[str, str]) -> list[Row]:
     """Rows of the many side, as an expanded collection shows them."""
     child = context.org.schema.tables[relation.child]
-    plan = make_plan(context, child, options)
-    condition = f"({plan.condition}) AND t.{quoted(relation.column)} = ?"
-    limited = Plan(child, plan.reader, condition, [*plan.parameters, parent_id], plan.order)
+    return _related(context, child, f"t.{quoted(relation.column)} = ?", parent_id, options)
+
+
+def linked(context: Context, side: Side, own_id: str, options: Mapping[str, str]) -> list[Row]:
+    """Rows at the other end of a many-to-many relationship."""
+    other = context.org.schema.tables[side.other]
+    links = f"SELECT {quoted(side.other_column)} FROM {quoted(side.relation.intersect)}"
+    test = f"t.{quoted(other.primary_id)} IN ({links} WHERE {quoted(side.own_column)} = ?)"
+    return _related(context, other, test, own_id, options)
+
+
+def _related(context: Context, table: Table, test: str, row_id: str, options: Mapping[str, str]) -> list[Row]:
+    plan = make_plan(context, table, options)
+    limited = Plan(table, plan.reader, f"({plan.condition}) AND {test}", [*plan.parameters, row_id], plan.order)
     top = _top(options)
     values = _page(context, limited, None, PAGE_LIMIT if top is None else top)
     return _finish(context, plan.reader, values)

@@ -9,6 +9,7 @@ from typing import Any
 from .context import Answer, Context
 from .definitions import check_relationship_name, check_schema_name, label_text, managed_value, read_cascade
 from .errors import ServiceError, payload_error, unknown_segment
+from .intersect import create_relation, drop_relation
 from .schema import Column, Relationship, Table, metadata_id
 from .store import type_column
 
@@ -67,13 +68,18 @@ def post_relationship(context: Context, body: Any) -> Answer:
     if not isinstance(body, Mapping):
         raise payload_error("RelationshipMetadataBase", "An object is expected.")
     if "ManyToMany" in str(body.get("@odata.type", "")):
-        raise ServiceError(501, "0x80040219", "Many-to-many relationships are not part of this simulator.")
+        with context.org.store.transaction():
+            return _made(context, create_relation(context, body).metadata_id)
     lookup = body.get("Lookup")
     if not isinstance(lookup, Mapping):
         raise payload_error("OneToManyRelationshipMetadata", "The property 'Lookup' is missing.")
     with context.org.store.transaction():
         relationship = _relate(context, body, lookup, several=False)
-    return Answer(204, headers={"OData-EntityId": f"{context.root}RelationshipDefinitions({relationship.metadata_id})"})
+    return _made(context, relationship.metadata_id)
+
+
+def _made(context: Context, identity: str) -> Answer:
+    return Answer(204, headers={"OData-EntityId": f"{context.root}RelationshipDefinitions({identity})"})
 
 
 def create_polymorphic(context: Context, body: Any) -> dict[str, Any]:
@@ -179,6 +185,11 @@ def delete_relationship(context: Context, inside: str | None) -> Answer:
     """`DELETE RelationshipDefinitions(…)`: the lookup goes when it was the last target."""
     if inside is None:
         raise unknown_segment("RelationshipDefinitions")
+    for relation in context.org.schema.many_to_many.values():
+        if relation.custom and (relation.metadata_id in inside.lower() or f"'{relation.schema_name}'" in inside):
+            with context.org.store.transaction():
+                drop_relation(context, relation)
+            return Answer(204)
     relationship = find_relationship(context, inside)
     if not relationship.custom:
         raise ServiceError(400, "0x80047009", "The relationship is a system relationship and cannot be deleted.")

@@ -25,14 +25,15 @@ from .context import Answer, Context, json_answer
 from .csdl import metadata_document
 from .errors import ServiceError, malformed, payload_error, unknown_property, unknown_segment
 from .fetch_run import read_fetch, saved_query
+from .intersect import link, unlink
 from .jobs import advance_jobs
 from .keys import finish_due_keys
 from .metadata_read import read_choices, read_relationships, read_tables
 from .metadata_write import write_definition
-from .query import children, fetch_one, read_collection, read_count, read_one
+from .query import children, fetch_one, linked, read_collection, read_count, read_one
 from .relations import delete_relationship, post_relationship
 from .rows import create_row, delete_row, read_stored, update_row
-from .schema import Column, Table
+from .schema import Column, Side, Table
 from .solutions import add_component, component_type, solution_id
 from .sqlquery import read_sql
 
@@ -221,7 +222,7 @@ def _on_part(context: Context, address: RowAddress, rest: list[Segment]) -> Answ
     if context.method == "POST" and name in ("AddMemberList", "RemoveMemberList"):
         return _member(context, address, name)
     if len(rest) == 2 and rest[1].name == "$ref":
-        return _reference(context, address, rest[0].name)
+        return _reference(context, address, rest[0])
     column = address.table.columns.get(name)
     if column is not None and column.stored and not column.is_lookup:
         return _on_property(context, address, column, rest)
@@ -269,16 +270,37 @@ def _navigate(context: Context, address: RowAddress, name: str) -> Answer:
                 value = read_stored(context, address.table, row_id).get(column.name)
                 return read_one(context, RowAddress(schema.tables[target], value)) if value else Answer(204)
     relation = next((r for r in schema.children_of(address.table.name) if r.parent_navigation == name), None)
-    if relation is None:
+    side = schema.side_of(address.table.name, name)
+    if relation is not None:
+        other, rows = relation.child, children(context, relation, row_id, context.query)
+    elif side is not None:
+        other, rows = side.other, linked(context, side, row_id, context.query)
+    else:
         raise unknown_segment(name)
-    rows = children(context, relation, row_id, context.query)
-    set_name = schema.tables[relation.child].set_name
+    set_name = schema.tables[other].set_name
     return json_answer({"@odata.context": f"{context.root}$metadata#{set_name}", "value": rows})
 
 
-def _reference(context: Context, address: RowAddress, navigation: str) -> Answer:
-    """`…/nav/$ref`: set or clear a lookup."""
+def _reference(context: Context, address: RowAddress, navigation: Segment) -> Answer:
+    """`…/nav/$ref`: set or clear a lookup, link or unlink two rows."""
     row_id = require_row(context, address)
+    side = context.org.schema.side_of(address.table.name, navigation.name)
+    if side is not None:
+        return _link(context, side, row_id, navigation)
+    return _lookup_reference(context, address, row_id, navigation.name)
+
+
+def _link(context: Context, side: Side, row_id: str, navigation: Segment) -> Answer:
+    if context.method == "POST":
+        return link(context, side, row_id, parse_reference(context, str(_object(context).get("@odata.id", ""))))
+    if context.method != "DELETE":
+        raise _wrong_method(context)
+    other = context.org.schema.tables[side.other]
+    inside = f"{other.set_name}({navigation.inside})" if navigation.inside else context.query.get("$id", "")
+    return unlink(context, side, row_id, str(parse_reference(context, inside).row_id))
+
+
+def _lookup_reference(context: Context, address: RowAddress, row_id: str, navigation: str) -> Answer:
     if context.method == "DELETE":
         update_row(context, address.table, row_id, {f"{navigation}@odata.bind": None})
         return Answer(204)

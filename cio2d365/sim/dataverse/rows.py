@@ -345,6 +345,9 @@ def _delete(context: Context, table: Table, row_id: str, row: Mapping[str, Any])
         _put_in_bin(context, table, row_id, row)
     for relationship in context.org.schema.children_of(table.name):
         _cascade_delete(context, relationship, row_id)
+    for _, side in context.org.schema.sides_of(table.name):
+        sql = f"DELETE FROM {quoted(side.relation.intersect)} WHERE {quoted(side.own_column)} = ?"
+        store.execute(sql, (row_id,))
 
 
 _NEVER_IN_BIN = frozenset({"template", "savedquery", "userquery", "publisher", "solution", "systemuser"})

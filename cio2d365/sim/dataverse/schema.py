@@ -113,6 +113,32 @@ class Relationship:
 
 
 @dataclass(frozen=True)
+class ManyToMany:
+    """Rows of `first` and `second` are linked by rows of the table `intersect`."""
+
+    schema_name: str
+    metadata_id: str
+    first: str
+    second: str
+    intersect: str
+    first_column: str
+    second_column: str
+    first_navigation: str
+    second_navigation: str
+    custom: bool = False
+
+
+@dataclass(frozen=True)
+class Side:
+    """A many-to-many relationship seen from one of its tables."""
+
+    relation: ManyToMany
+    own_column: str
+    other_column: str
+    other: str
+
+
+@dataclass(frozen=True)
 class Choice:
     """A global option set."""
 
@@ -173,11 +199,13 @@ class Schema:
         tables: Iterable[Table],
         relationships: Iterable[Relationship] = (),
         choices: Iterable[Choice] = (),
+        many_to_many: Iterable[ManyToMany] = (),
     ) -> None:
         self.tables = {table.name: table for table in tables}
         self.sets = {table.set_name: table for table in self.tables.values()}
         self.relationships = {relation.schema_name: relation for relation in relationships}
         self.choices = {choice.name: choice for choice in choices}
+        self.many_to_many = {relation.schema_name: relation for relation in many_to_many}
         self.version = 1
 
     def put_table(self, table: Table) -> None:
@@ -193,6 +221,9 @@ class Schema:
         gone = [r.schema_name for r in self.relationships.values() if name in (r.parent, r.child)]
         for schema_name in gone:
             del self.relationships[schema_name]
+        for relation in list(self.many_to_many.values()):
+            if name in (relation.first, relation.second, relation.intersect):
+                del self.many_to_many[relation.schema_name]
         self.version += 1
 
     def put_relationship(self, relationship: Relationship) -> None:
@@ -204,6 +235,27 @@ class Schema:
         """Forget a relationship."""
         del self.relationships[schema_name]
         self.version += 1
+
+    def put_many_to_many(self, relation: ManyToMany) -> None:
+        """Add a many-to-many relationship."""
+        self.many_to_many[relation.schema_name] = relation
+        self.version += 1
+
+    def sides_of(self, table: str) -> list[tuple[str, Side]]:
+        """Navigation properties of a table that lead through an intersect table."""
+        found = []
+        for relation in self.many_to_many.values():
+            there = Side(relation, relation.first_column, relation.second_column, relation.second)
+            back = Side(relation, relation.second_column, relation.first_column, relation.first)
+            if relation.first == table:
+                found.append((relation.first_navigation, there))
+            if relation.second == table:
+                found.append((relation.second_navigation, back))
+        return found
+
+    def side_of(self, table: str, navigation: str) -> Side | None:
+        """The side that a navigation property of a table means."""
+        return next((side for name, side in self.sides_of(table) if name == navigation), None)
 
     def put_choice(self, choice: Choice) -> None:
         """Add or replace a global choice, in the columns that use it as well."""
@@ -223,7 +275,31 @@ class Schema:
         return [relation for relation in self.relationships.values() if relation.child == child]
 
 
-def dump(value: Table | Relationship | Choice) -> bytes:
+def intersect_table(name: str, columns: tuple[str, str], code: int, identity: str) -> Table:
+    """The table behind a many-to-many relationship: a key and two ids."""
+
+    def guid(column: str) -> Column:
+        return Column(column, column, "Uniqueidentifier", metadata_id(name, column), create=False, update=False)
+
+    made = [guid(f"{name}id"), guid(columns[0]), guid(columns[1])]
+    version = metadata_id(name, "versionnumber")
+    made.append(Column("versionnumber", "VersionNumber", "BigInt", version, create=False, update=False))
+    return Table(
+        name=name,
+        schema_name=name,
+        set_name=f"{name}set",
+        primary_id=f"{name}id",
+        primary_name="",
+        ownership="None",
+        object_type_code=code,
+        metadata_id=identity,
+        bulk=False,
+        intersect=True,
+        columns={column.name: column for column in made},
+    )
+
+
+def dump(value: Table | Relationship | ManyToMany | Choice) -> bytes:
     """A definition as JSON."""
     return orjson.dumps(value)
 
@@ -248,6 +324,11 @@ def load_table(data: Mapping[str, Any]) -> Table:
 def load_relationship(data: Mapping[str, Any]) -> Relationship:
     """The inverse of `dump` for relationships."""
     return _load(Relationship, data)  # type: ignore[no-any-return]
+
+
+def load_many_to_many(data: Mapping[str, Any]) -> ManyToMany:
+    """The inverse of `dump` for many-to-many relationships."""
+    return _load(ManyToMany, data)  # type: ignore[no-any-return]
 
 
 def load_choice(data: Mapping[str, Any]) -> Choice:

@@ -208,10 +208,17 @@ class _Filter:
         relation = next(
             (r for r in self.sql.schema.children_of(table.name) if r.parent_navigation == segments[0]), None
         )
-        if relation is None:
+        side = self.sql.schema.side_of(table.name, segments[0])
+        inner, own = self.sql.new_alias(), f"{alias}.{quoted(table.primary_id)}"
+        if relation is not None:
+            child = self.sql.schema.tables[relation.child]
+            link = f"{inner}.{quoted(relation.column)} = {own}"
+        elif side is not None:
+            child = self.sql.schema.tables[side.other]
+            links = f"SELECT {quoted(side.other_column)} FROM {quoted(side.relation.intersect)}"
+            link = f"{inner}.{quoted(child.primary_id)} IN ({links} WHERE {quoted(side.own_column)} = {own})"
+        else:
             raise unknown_property(segments[0], table.name)
-        child, inner = self.sql.schema.tables[relation.child], self.sql.new_alias()
-        link = f"{inner}.{quoted(relation.column)} = {alias}.{quoted(table.primary_id)}"
         head = f"EXISTS (SELECT 1 FROM {quoted(child.name)} {inner} WHERE {link}"
         if node.condition is None:
             return f"({head}))"

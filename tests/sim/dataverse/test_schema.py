@@ -315,3 +315,63 @@ def test_limits_of_the_organisation_are_reported(api: httpx.Client, control: htt
     assert code(api.post("EntityDefinitions", json=body)) == "0x8004b042"
     found = api.get("RetrieveOrganizationResources()").json()["OrganizationResources"]
     assert (found["CurrentNumberOfCustomEntities"], found["MaxNumberOfCustomEntities"]) == (1, 1)
+
+
+def many_to_many(api: httpx.Client) -> str:
+    table(api)
+    body = {
+        "@odata.type": f"{CRM}ManyToManyRelationshipMetadata",
+        "SchemaName": "cio_contact_events",
+        "Entity1LogicalName": "contact",
+        "Entity2LogicalName": "cio_event",
+        "IntersectEntityName": "cio_contact_event",
+    }
+    return new_id(api.post("RelationshipDefinitions", json=body))
+
+
+def test_rows_are_linked_many_to_many(api: httpx.Client) -> None:
+    many_to_many(api)
+    person, event = contact(api), new_id(api.post("cio_events", json={"cio_name": "n"}))
+    url = f"contacts({person})/cio_contact_events"
+    target = {"@odata.id": f"{api.base_url}cio_events({event})"}
+    assert api.post(f"{url}/$ref", json=target).status_code == 204
+    assert code(api.post(f"{url}/$ref", json=target)) == "0x80040237"
+    assert [row["cio_name"] for row in api.get(url).json()["value"]] == ["n"]
+    back = api.get(f"cio_events({event})?$expand=cio_contact_events($select=lastname)").json()
+    assert [row["lastname"] for row in back["cio_contact_events"]] == ["Bell"]
+    any_event = "contacts?$filter=cio_contact_events/any(e:e/cio_name eq 'N')"
+    assert len(api.get(any_event).json()["value"]) == 1
+    xml = (
+        '<fetch><entity name="contact"><link-entity name="cio_contact_event" from="contactid" to="contactid" '
+        'intersect="true"><link-entity name="cio_event" from="cio_eventid" to="cio_eventid" alias="e">'
+        '<attribute name="cio_name"/></link-entity></link-entity></entity></fetch>'
+    )
+    assert api.get("contacts", params={"fetchXml": xml}).json()["value"][0]["e.cio_name"] == "n"
+    assert api.delete(f"{url}({event})/$ref").status_code == 204
+    assert api.get(url).json()["value"] == []
+    api.post(f"{url}/$ref", json=target)
+    assert api.delete(f"cio_events({event})").status_code == 204
+    assert api.get(url).json()["value"] == []
+
+
+def test_a_many_to_many_relationship_is_described_and_deleted(api: httpx.Client) -> None:
+    identity = many_to_many(api)
+    (found,) = api.get(f"{EVENT}/ManyToManyRelationships").json()["value"]
+    assert (found["MetadataId"], found["IntersectEntityName"]) == (identity, "cio_contact_event")
+    assert api.delete(f"RelationshipDefinitions({identity})").status_code == 204
+    assert api.get(f"{EVENT}/ManyToManyRelationships").json()["value"] == []
+    many = {"SchemaName": "cio_again", "Entity1LogicalName": "contact", "Entity2LogicalName": "cio_event"}
+    assert (
+        api.post(
+            "RelationshipDefinitions", json={"@odata.type": f"{CRM}ManyToManyRelationshipMetadata", **many}
+        ).status_code
+        == 204
+    )
+    assert api.delete(EVENT).status_code == 204
+    assert "cio_again" not in api.get("EntityDefinitions?$select=LogicalName").text
+
+
+def test_the_roles_of_a_user_are_expanded(api: httpx.Client) -> None:
+    users = api.get("systemusers?$select=firstname&$expand=systemuserroles_association($select=name)").json()["value"]
+    roles = {row["firstname"]: [role["name"] for role in row["systemuserroles_association"]] for row in users}
+    assert (roles["Ada"], roles["Rolf"], roles["#"]) == (["Salesperson"], [], ["System Administrator"])
