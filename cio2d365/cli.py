@@ -217,12 +217,11 @@ def _run_table(environment: str, runs: list[dict[str, Any]]) -> Table | str:
     if not runs:
         return f"  {environment}: no run yet"
     table = Table(title=environment, title_justify="left")
-    for name in ("run_id", "state", "created", "updated", "unchanged", "quarantined", "started"):
+    columns = ("run_id", "state", "created", "updated", "unchanged", "quarantined", "started")
+    for name in columns:
         table.add_column(name, justify="right" if name in workbench.ENDS else "left", no_wrap=name == "run_id")
     for row in runs:
-        table.add_row(
-            *(f"{row[c.header]:,}" if isinstance(row[c.header], int) else str(row[c.header]) for c in table.columns)
-        )
+        table.add_row(*(f"{row[c]:,}" if isinstance(row[c], int) else str(row[c]) for c in columns))
     return table
 
 
@@ -310,7 +309,15 @@ def simulate(
 
     if workspace not in ("sample", "empty"):
         raise SettingsError(f"--workspace is sample or empty, not {workspace!r}")
-    serve.simulate(customerio_port, dataverse_port, workspace, tls_dir, state_dir, files_dir, ready_file)  # type: ignore[arg-type]
+    serve.simulate(
+        customerio_port=customerio_port,
+        dataverse_port=dataverse_port,
+        workspace=workspace,  # type: ignore[arg-type]
+        tls_dir=tls_dir,
+        state_dir=state_dir,
+        files_dir=files_dir,
+        ready_file=ready_file,
+    )
 
 
 @app.command()

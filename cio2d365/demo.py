@@ -1,6 +1,7 @@
 """The whole migration of the sample workspace against the simulators, as one command.
 
-The simulators keep their state beside the migration, so that a second demo meets the rows of the first and changes none.
+The simulators keep their state beside the migration, so that a second demo meets the rows of the first and changes
+none.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def _balance(found: migration.Migration, run_id: str) -> str:
     if not runs:
         return "Nothing was loaded."
     if not runs[0]["created"] and not runs[0]["updated"]:
-        return f"No row in the target was changed: {runs[0]['unchanged']:,} rows were there already, with the same content."
+        return f"No row in the target was changed: {runs[0]['unchanged']:,} rows were there with the same content."
     return f"Created {runs[0]['created']:,} and updated {runs[0]['updated']:,} rows in the target."
 
 
@@ -75,8 +76,8 @@ def _migration(root: Path, ready: dict[str, Any]) -> migration.Migration:
         text = settings.new_document(NAME, "sample-workspace", **urls, files=files, rate=float(PACE - 10))
         return migration.create(root, NAME, text)
     document = tomlkit.parse(path.read_text(encoding="utf-8"))
-    document["customerio"]["url"] = urls["customerio"]  # type: ignore[index]
-    document["dataverse"]["sandbox"]["url"] = urls["sandbox"]  # type: ignore[index]
+    document["customerio"]["url"] = urls["customerio"]
+    document["dataverse"]["sandbox"]["url"] = urls["sandbox"]
     artefacts.write_text(path, tomlkit.dumps(document))
     return migration.load(root, NAME)
 

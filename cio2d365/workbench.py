@@ -263,6 +263,24 @@ def wanted_schema(migration: Migration, chosen: Rules) -> tuple[Table, ...]:
     return schema.wanted(columns, [c.column for c in chosen.events.columns], named)
 
 
+def provision_schema(
+    migration: Migration,
+    environment: Environment,
+    wanted: tuple[Table, ...],
+    client: Dataverse,
+    *,
+    apply: bool,
+    progress: Progress,
+) -> provision.SchemaPlan:
+    """Create what is missing, or, without `apply`, nothing; the plan as it is afterwards. GateError for production."""
+    if not apply:
+        return provision.plan(wanted, read_tables(client, [t.name for t in wanted]))
+    signoff.require(migration, environment)
+    live = provision.apply(wanted, client, progress=progress)
+    save_schema(migration, environment, wanted, live)
+    return provision.plan(wanted, live)
+
+
 def save_schema(
     migration: Migration, environment: Environment, wanted: tuple[Table, ...], live: Mapping[str, Table]
 ) -> Path:
