@@ -157,21 +157,26 @@ def propose(name: str, evidence: dict[str, Any]) -> Proposal:
 
 
 def _groups(name: str, counts: dict[str, int], evidence: dict[str, Any]) -> dict[str, int]:
+    """Values per family of types; together they are all values that are filled."""
     digits = counts["text-int"] + counts["text-decimal"]
     as_text = digits if reads_as_code(name) else 0
-    low, high = evidence["low"], evidence["high"]
-    bits = counts["int"] + counts["text-int"] if low is not None and low >= 0 and high <= 1 else 0
-    truths = counts["bool"] + counts["text-bool"]
-    flags = truths + (bits if truths else 0)
     numbers = counts["int"] + counts["decimal"] + digits - as_text
+    truths = counts["bool"] + counts["text-bool"]
+    bits = numbers if truths and _are_bits(counts, evidence) else 0
     return {
-        "bool": flags,
-        "number": 0 if truths and bits == numbers else numbers,
+        "bool": truths + bits,
+        "number": numbers - bits,
         "date": counts["text-date"],
         "datetime": counts["text-datetime"],
         "text": counts["text"] + as_text,
         "nested": counts["array"] + counts["object"],
     }
+
+
+def _are_bits(counts: dict[str, int], evidence: dict[str, Any]) -> bool:
+    """Whether every number is 0 or 1: beside true and false they mean the same (B-045)."""
+    whole = not counts["decimal"] + counts["text-decimal"]
+    return whole and evidence["low"] is not None and evidence["low"] >= 0 and evidence["high"] <= 1
 
 
 def _shape(group: str, name: str, counts: dict[str, int], evidence: dict[str, Any]) -> Proposal:
@@ -182,8 +187,13 @@ def _shape(group: str, name: str, counts: dict[str, int], evidence: dict[str, An
     if group == "date":
         return Proposal("date", "date", 0, unit="iso")
     if group == "datetime":
-        return Proposal("datetime", "datetime", 0, unit="iso")
+        return _moment(name, "iso")
     return _text(evidence, memo=group == "nested")
+
+
+def _moment(name: str, unit: str) -> Proposal:
+    kind: Kind = "date" if reads_as_day(name) else "datetime"
+    return Proposal(kind, kind, 0, unit=unit)
 
 
 def _text(evidence: dict[str, Any], *, memo: bool = False) -> Proposal:
@@ -195,10 +205,8 @@ def _text(evidence: dict[str, Any], *, memo: bool = False) -> Proposal:
 
 def _time_or_number(name: str, counts: dict[str, int], evidence: dict[str, Any]) -> Proposal:
     unit = unix_unit(evidence["low"], evidence["high"])
-    if unit and reads_as_day(name):
-        return Proposal("date", "date", 0, unit=unit)
     if unit and reads_as_time(name):
-        return Proposal("datetime", "datetime", 0, unit=unit)
+        return _moment(name, unit)
     note = f"could be unix time in {unit}, the name does not say so" if unit and float(evidence["low"]) > 9e8 else ""
     shape = _number_shape(counts, evidence)
     return Proposal(shape.kind, shape.kind, 0, "", shape.length, shape.precision, shape.rounding, shape.note or note)
@@ -235,10 +243,10 @@ def _number_shape(counts: dict[str, int], evidence: dict[str, Any]) -> Proposal:
 def _mixed(groups: dict[str, int], name: str, counts: dict[str, int], evidence: dict[str, Any]) -> Proposal:
     present = {g for g, n in groups.items() if n}
     if present == {"date", "datetime"}:
-        return Proposal("datetime", "datetime", 0, unit="iso")
+        return _moment(name, "iso")
     timely = present <= {"date", "datetime", "number"} and reads_as_time(name)
     if timely and unix_unit(evidence["low"], evidence["high"]):
-        return Proposal("datetime", "datetime", 0, unit="mixed")
+        return _moment(name, "mixed")
     return _text(evidence, memo="nested" in present)
 
 

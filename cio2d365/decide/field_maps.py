@@ -49,10 +49,6 @@ class Mapping:
     prefix: str = "cio"
     company_type: str = ""
 
-    def of(self, table: str) -> tuple[FieldMap, ...]:
-        """The fields with a column of `table`."""
-        return tuple(f for f in self.fields if f.action == "column" and any(t == table for t, _ in f.targets))
-
 
 def custom_columns(mapping: Mapping) -> dict[str, tuple[Column, ...]]:
     """Table → the columns that the map wants there beside the standard ones, in the map's order."""
@@ -211,7 +207,7 @@ def _definition_faults(column: Column | None, name: str) -> list[str]:
 
 def _size_faults(column: Column) -> list[str]:
     limit = {"string": STRING_LENGTH, "memo": MEMO_LENGTH}.get(column.kind)
-    if limit and not 1 <= (column.length or 1) <= limit:
+    if limit and not 1 <= (limit if column.length is None else column.length) <= limit:
         return [f"{column.length} characters, a {column.kind} column holds 1 to {limit:,}"]
     if column.kind == "decimal" and not 0 <= (column.precision or 0) <= 10:
         return [f"{column.precision} decimal places, allowed are 0 to 10"]

@@ -19,7 +19,7 @@ _CODE = re.compile(
     r"|iban|vat|ssn|token|hash|reference|ref|zip_code|serial)(?:_(?:number|no|code))?\Z"
 )
 _TIME = re.compile(
-    r"(?:\A|_)(?:at|on|time|timestamp|ts|date|datetime|since|until|seen|login|day|birthday|dob|expires|expiry|expiration"
+    r"(?:\A|_)(?:at|on|time|timestamp|ts|date|datetime|since|until|seen|login|day|birthday|birthdate|dob|anniversary|expires|expiry|expiration"
     r"|start|starts|end|ends|created|updated|signup|renewal|deadline)\Z|\A(?:date|time|last)_"
 )
 _DAY = re.compile(r"(?:\A|_)(?:birthday|birthdate|birth_date|dob|date_of_birth|anniversary)\Z")

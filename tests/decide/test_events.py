@@ -109,6 +109,14 @@ def test_many_distinct_values_are_estimated_and_say_so() -> None:
     assert row["distinct"] == pytest.approx(5_000, rel=0.12)
 
 
+def test_the_profile_does_not_depend_on_the_size_of_batches() -> None:
+    rows = [{"a": n % 7, "b": f"x{n}"} if n % 3 else {"a": None} for n in range(90)]
+    frame = pl.concat([events(*rows), events(*rows[:30], name="view")])
+    small, large = (profile_events(frame.lazy(), batch=size) for size in (2, 1_000))
+    assert small.properties.equals(large.properties)
+    assert small.names.equals(large.names)
+
+
 def test_an_empty_history_has_an_empty_profile() -> None:
     found = profile_events(raw.frame("events", []).lazy())
     assert found.names.is_empty()

@@ -30,6 +30,7 @@ from cio2d365.migrate import schema
 from cio2d365.tables import Column, Kind, Lookup, Option, Table
 
 GENDER = (Option(1, "Male"), Option(2, "Female"))
+DIVERSE = Column("gendercode", "choice", options=(*GENDER, Option(3, "Diverse")), custom=False)
 
 
 def standard(name: str, kind: Kind = "string", length: int | None = 100, **more: Any) -> Column:
@@ -230,6 +231,7 @@ def test_other_objects_go_to_their_own_table_and_its_primary_name() -> None:
         "object.2.price": ["cio_subscription.cio_price"],
         "object.9.x": [],
     }
+    assert mapping.fields[-1].evidence == "no table for objects of this type"
     assert validate(mapping, EXISTING) == []
 
 
@@ -259,6 +261,11 @@ def test_proposing_again_after_the_columns_exist_gives_the_same_names() -> None:
 def test_the_proposal_does_not_depend_on_the_order_of_traits() -> None:
     rows = traits({"b": 1, "a": 2, "First Name": "x", "first_name": "y"})
     assert proposed(rows.sample(fraction=1.0, shuffle=True, seed=1)) == proposed(rows)
+
+
+def test_what_the_source_keeps_about_an_object_is_not_a_field() -> None:
+    fields = proposed(traits(), {"1": traits({"cio_object_id": "o1", "_created": 1})}).fields
+    assert [(f.source, f.action) for f in fields] == [("object.1._created", "skip"), ("object.1.cio_object_id", "skip")]
 
 
 def test_beyond_the_column_budget_fields_go_to_the_json_column() -> None:
@@ -297,6 +304,10 @@ def edited(**change: Any) -> Mapping:
         (edited(column=Column("cio_x", "string", length=5_000)), "holds 1 to 4,000"),
         (edited(column=Column("cio_x", "decimal", precision=11)), "allowed are 0 to 10"),
         (edited(column=Column("cio_x", "choice")), "without options"),
+        (edited(column=Column("cio_x", "string", length=0)), "holds 1 to 4,000"),
+        (edited(column=Column("cio_x", "decimal", maximum=1e12)), "maximum beyond"),
+        (edited(targets=(("contact", "nick"),), column=standard("nick")), "no standard column of that name"),
+        (edited(targets=(("contact", "gendercode"),), column=DIVERSE), "lacks the options 3"),
         (edited(targets=()), "no target is named"),
         (Mapping(edited().fields * 2), "more than one source: person.x, person.x"),
     ],

@@ -70,5 +70,7 @@ def test_what_a_name_promises() -> None:
     assert not any(map(reads_as_code, ["amount", "visits", "idea", "paid"]))
     assert all(map(reads_as_time, ["created_at", "trial end", "lastLogin", "date_joined", "expires"]))
     assert not any(map(reads_as_time, ["rate", "format", "amount", "weekend_rate"]))
-    assert all(map(reads_as_day, ["birthday", "date_of_birth", "user_dob"]))
+    days = ["birthday", "birthdate", "date_of_birth", "user_dob", "Anniversary"]
+    assert all(map(reads_as_day, days))
+    assert all(map(reads_as_time, days))
     assert not reads_as_day("day")
