@@ -11,7 +11,7 @@ from cio2d365.sim.customerio.errors import ApiError
 from cio2d365.sim.customerio.filters import people_matching
 from cio2d365.sim.customerio.messages import SIX_MONTHS, TWELVE_MONTHS, in_order
 from cio2d365.sim.customerio.paging import listed
-from cio2d365.sim.customerio.shown import attribute_text, identifiers_of, person_attributes
+from cio2d365.sim.customerio.shown import attribute_text, identifiers_of, is_anonymised, person_attributes
 from cio2d365.sim.customerio.workspace import Delivery, Json, Person, Workspace
 
 LINK_SECONDS = 15 * 60
@@ -147,7 +147,7 @@ def _moment(body: Json, name: str, default: int) -> int:
 
 
 def _delivery_row(workspace: Workspace, delivery: Delivery, names: list[str]) -> Json:
-    gone = delivery.cio_id is None or delivery.forgotten
+    gone = is_anonymised(workspace, delivery)
     who = identifiers_of(workspace, None if gone else delivery.cio_id)
     person = workspace.people.get(who["cio_id"] or "")
     attributes = person_attributes(person) if person else {}

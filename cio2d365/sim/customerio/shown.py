@@ -104,9 +104,18 @@ def activity_json(workspace: Workspace, activity: Activity) -> Json:
     }
 
 
+def is_anonymised(workspace: Workspace, delivery: Delivery) -> bool:
+    """Whether a delivery no longer says to whom it went."""
+    left = workspace.departed.get(delivery.cio_id or "")
+    return delivery.cio_id is None or delivery.forgotten or (left is not None and left.suppressed)
+
+
 def delivery_json(workspace: Workspace, delivery: Delivery) -> Json:
-    """One row of `messages`, with the two keys that the list schema lacks but live answers have."""
-    gone = delivery.cio_id is None or delivery.forgotten
+    """One row of `messages`, with the two keys that the list schema lacks but live answers have.
+
+    Of a deleted person's only the cio_id is left, a suppressed person's name nobody (customerio-api 15).
+    """
+    gone = is_anonymised(workspace, delivery)
     who = identifiers_of(workspace, None if gone else delivery.cio_id)
     newest = max([delivery.created, *(v for v in delivery.metrics.values() if v > DAY)])
     return {

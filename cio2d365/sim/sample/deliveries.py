@@ -5,12 +5,13 @@ import random
 from collections.abc import Iterator
 
 from cio2d365.sim.customerio.membership import members
-from cio2d365.sim.customerio.workspace import Delivery, Person, Workspace
+from cio2d365.sim.customerio.workspace import Delivery, Departed, Person, Workspace
 from cio2d365.sim.sample.content import DRAFT, KINDS, sent_at, triggered_at
 from cio2d365.sim.sample.draw import DAY, NOW, growing, in_order_of_sign_up, present, stream
 from cio2d365.sim.sample.templates import NEWSLETTERS, TRANSACTIONAL
 
 NEWSLETTER_SHARE, CAMPAIGN_SHARE, BROADCAST_SHARE = 0.5, 0.25, 0.06
+ARCHIVED_CAMPAIGN, ARCHIVED_COUNT = 77, 12
 FAILURES = (("bounced", "550 5.1.1 user unknown"), ("dropped", "address is suppressed"), ("failed", "Liquid error"))
 
 
@@ -21,8 +22,11 @@ def add_deliveries(workspace: Workspace, seed: int, count: int) -> None:
     workspace.deliveries += _newsletters(workspace, rng, int(count * NEWSLETTER_SHARE))
     workspace.deliveries += (_campaign(rng, people, number) for number in range(int(count * CAMPAIGN_SHARE)))
     workspace.deliveries += (_broadcast(rng, people) for _ in range(int(count * BROADCAST_SHARE)))
+    workspace.deliveries += _to_departed(rng, list(workspace.departed.values()))
+    workspace.deliveries += (_archived_campaign(rng, people) for _ in range(ARCHIVED_COUNT))
     rest = count - len(workspace.deliveries)
     workspace.deliveries += (_transactional(rng, people) for _ in range(rest))
+    _note_last_emailed(workspace)
 
 
 def _newsletters(workspace: Workspace, rng: random.Random, count: int) -> Iterator[Delivery]:
@@ -64,6 +68,30 @@ def _transactional(rng: random.Random, people: list[Person]) -> Delivery:
     moment = growing(rng, 24, NOW - DAY)
     person = people[rng.randrange(present(people, moment))]
     return _delivery(rng, person, moment, TRANSACTIONAL[template - 1].name, transactional_message_id=template)
+
+
+def _to_departed(rng: random.Random, gone: list[Departed]) -> Iterator[Delivery]:
+    """Receipts of people who were deleted later."""
+    for who in gone:
+        moment = who.deleted_at - rng.randrange(DAY, 90 * DAY)
+        person = Person(who.cio_id, who.id, who.email, {}, moment)
+        yield _delivery(rng, person, moment, TRANSACTIONAL[1].name, transactional_message_id=2)
+
+
+def _archived_campaign(rng: random.Random, people: list[Person]) -> Delivery:
+    """Messages of a campaign that the API no longer lists."""
+    moment = growing(rng, 18, NOW - 200 * DAY)
+    person = people[rng.randrange(present(people, moment))]
+    return _delivery(rng, person, moment, "From the archive", campaign_id=ARCHIVED_CAMPAIGN, action_id=7701)
+
+
+def _note_last_emailed(workspace: Workspace) -> None:
+    """The attribute that Customer.io keeps itself."""
+    for delivery in workspace.deliveries:
+        person = workspace.people.get(delivery.cio_id or "")
+        sent = delivery.metrics.get("sent", 0)
+        if person is not None and delivery.type == "email" and sent:
+            person.attributes["_last_emailed"] = max(sent, person.attributes.get("_last_emailed", 0))
 
 
 def _delivery(

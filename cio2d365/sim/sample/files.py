@@ -19,7 +19,7 @@ ACTIONS = {"identify": 13699, "track": 13700, "page": 13701, "screen": 13702, "g
 PARTS = {"identify": 4, "track": 8, "page": 2, "screen": 1, "group": 2}
 CALL_OF_ACTIVITY = {"event": "track", "page": "page", "screen": "screen"}
 LATE = 2
-NOT_SENT = ("cio_subscription_preferences",)
+NOT_SENT = ("cio_subscription_preferences", "_last_emailed")
 
 
 def write_files(workspace: Workspace, folder: Path) -> list[Path]:

@@ -58,6 +58,17 @@ def test_a_forgotten_delivery_names_nobody(api: httpx.Client, sample: Workspace)
     assert (row["recipient"], row["customer_id"], row["customer_identifiers"]["cio_id"]) == (None, None, None)
 
 
+def test_a_deleted_persons_delivery_keeps_the_cio_id_and_a_suppressed_persons_does_not(
+    api: httpx.Client, sample: Workspace
+) -> None:
+    for suppressed in (False, True):
+        gone = [one.cio_id for one in sample.departed.values() if one.suppressed is suppressed]
+        delivery = next(d for d in sample.deliveries if d.cio_id in gone and not d.forgotten)
+        row = api.get(f"/v1/messages/{delivery.id.replace('=', '%3D')}").json()["message"]
+        who = None if suppressed else delivery.cio_id
+        assert row["customer_identifiers"] == {"cio_id": who, "email": None, "id": None}
+
+
 def test_a_campaign_takes_a_year_and_a_broadcast_one_month_when_not_told(api: httpx.Client, sample: Workspace) -> None:
     now = sample.clock.now()
     year = {"start_ts": now - 366 * DAY, "end_ts": now, "limit": 1000}

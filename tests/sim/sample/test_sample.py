@@ -152,7 +152,7 @@ def test_traits_are_mixed_the_way_real_ones_are(sample: Workspace) -> None:
 
 
 def test_some_people_left_little_more_than_an_address(sample: Workspace) -> None:
-    system = {"created_at", "unsubscribed", "cio_subscription_preferences", "anonymous_id"}
+    system = {"_last_emailed", "created_at", "unsubscribed", "cio_subscription_preferences", "anonymous_id"}
     thin = [p for p in sample.people.values() if len(set(p.attributes) - system) <= 2]
     assert 0.15 < len(thin) / len(sample.people) < 0.35
     assert all(p.email for p in thin)
@@ -160,7 +160,7 @@ def test_some_people_left_little_more_than_an_address(sample: Workspace) -> None
 
 def test_nobody_gets_a_message_before_signing_up(sample: Workspace) -> None:
     for delivery in sample.deliveries:
-        if delivery.cio_id is not None:
+        if delivery.cio_id in sample.people:
             assert sample.people[delivery.cio_id].created_in_cio_at <= delivery.created
 
 
@@ -215,6 +215,12 @@ def test_deliveries_have_a_source_and_consistent_times(sample: Workspace) -> Non
             assert delivery.created <= delivery.metrics["sent"] < delivery.metrics["delivered"]
     states = Counter(name for d in sample.deliveries for name in d.metrics)
     assert {"sent", "delivered", "opened", "clicked", "bounced", "failed", "dropped", "spammed"} <= set(states)
+
+
+def test_some_deliveries_went_to_people_and_by_campaigns_that_are_gone(sample: Workspace) -> None:
+    assert sum(d.cio_id in sample.departed for d in sample.deliveries) >= 15
+    known = {row["id"] for row in sample.content["campaigns"]}
+    assert {d.campaign_id for d in sample.deliveries if d.campaign_id} - known == {77}
 
 
 def test_every_segment_but_the_empty_one_has_members(sample: Workspace) -> None:
