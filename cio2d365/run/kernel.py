@@ -18,18 +18,19 @@ import papermill
 import papermill.exceptions
 import traitlets.config
 
-KERNEL_DIED = "KernelDied"
-TIMED_OUT = "TimedOut"
+# Both may pass: the run can be resumed (exit code 3 in `errors`).
+WORLD_ERROR = "WorldError"
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to run. `timeout` is in seconds; `output` and `ending` are written by the child."""
+    """What to run, and the kernel's folder. `output` and `ending` are written by the child; `timeout` is in seconds."""
 
     notebook: str
     output: str
     ending: str
     parameters: dict[str, Any]
+    cwd: str
     timeout: int
 
 
@@ -49,9 +50,9 @@ def run(job: Job) -> Ending:
     except papermill.exceptions.PapermillExecutionError as failure:
         return Ending(failure.ename, failure.evalue, failure.cell_index)
     except nbclient.exceptions.CellTimeoutError:
-        return Ending(TIMED_OUT, f"a cell took longer than {job.timeout:,} s")
+        return Ending(WORLD_ERROR, f"a cell took longer than {job.timeout:,} s")
     except nbclient.exceptions.DeadKernelError:
-        return Ending(KERNEL_DIED, "the Python process of the notebook ended by itself (often: out of memory)")
+        return Ending(WORLD_ERROR, "the Python process of the notebook ended by itself (often: out of memory)")
     return Ending()
 
 
@@ -65,6 +66,7 @@ def _execute(job: Job) -> None:
         language="python",
         progress_bar=False,
         log_output=False,
+        cwd=job.cwd,
         execution_timeout=job.timeout,
         autosave_cell_every=30,
         config=traitlets.config.Config({"KernelManager": {"transport_encryption": "required"}}),

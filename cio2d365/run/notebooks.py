@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
-import os
 import platform
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import nbformat
 import nbformat.sign
 
-from cio2d365 import errors, render
-from cio2d365.artefacts import sha256, write_text
-from cio2d365.run.kernel import KERNEL_DIED, TIMED_OUT, Ending, Job
-from cio2d365.run.parameters import checked, parameters, read, unknown
+from cio2d365 import artefacts, errors, render
+from cio2d365.errors import SettingsError
+from cio2d365.run.kernel import Ending, Job
+from cio2d365.run.parameters import checked, parameters, read, title_of, unknown
+from cio2d365.run.process import OnStep, run_child
 from cio2d365.run.record import NotebookRun, RunRecord, load, save
 from cio2d365.run.scrub import leaked, redacted, scrubbed
 from cio2d365.show.blocks import FINDINGS_MIME, OUTCOME_MIME
-from cio2d365.show.look import HEADLESS_VARIABLE
-from cio2d365.show.progress import LOG_VARIABLE
 
 TIMEOUT = 6 * 3600
-# Beyond the time-out of a cell the child gets this long to interrupt the kernel and save what there is.
-GRACE = 20
-# Every notebook may take these; a value for one that no notebook declares is no mistake.
-COMMON = frozenset({"root", "migration", "environment", "run_id"})
+# A value for one of these is no mistake when no notebook of this run declares it.
+COMMON = frozenset({"root", "migration", "environment", "run_id", "apply"})
 SECRET_FOUND = "SecretFound"
 VERSIONS_OF = ("cio2d365", "polars", "altair", "papermill", "nbconvert", "ipykernel")
 
@@ -46,134 +39,92 @@ def execute(
     folder: Path,
     *,
     timeout: int = TIMEOUT,
-    about: render.About | None = None,
+    context: render.Context | None = None,
+    on_step: OnStep = lambda step: None,
 ) -> NotebookRun:
     """Run one notebook and leave `<name>.ipynb`, `<name>.html` and `<name>.log` in `folder`.
 
     A notebook that stops leaves `<name>.failed.ipynb` and a page that says why; that is a value, not an exception.
-    `timeout` is in seconds. Raises SettingsError for parameters that the notebook does not take.
+    The kernel works in the folder that the parameter `root` names and is told `.`, so that no path of this machine
+    gets into the outputs. `timeout` is in seconds. Raises SettingsError for parameters that the notebook does not take.
     """
     values = checked(notebook, parameters)
     folder.mkdir(parents=True, exist_ok=True)
-    began, clock = _now(), time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="cio2d365-") as work:
-        ending = _run_child(notebook, values, Path(work), folder / f"{notebook.stem}.log", timeout)
-        executed = _executed(notebook, Path(work))
-    _redact_log(folder / f"{notebook.stem}.log")
-    run = _record(notebook, executed, ending, time.monotonic() - clock, began)
-    return _leave(run, scrubbed(executed, [folder, notebook.parent]), folder, about or _about(values, folder))
+    clock = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="cio2d365-") as name:
+        work = Path(name)
+        job = _job(notebook, values, work, timeout)
+        ending = run_child(job, work, folder / f"{notebook.stem}.log", on_step)
+        # As far as it got; the notebook as it is when nothing was saved.
+        executed = read(Path(job.output) if Path(job.output).exists() else notebook)
+    _redact(folder / f"{notebook.stem}.log")
+    run = _record(notebook.stem, executed, ending, round(time.monotonic() - clock, 1))
+    clean = scrubbed(executed, [folder, notebook.parent, work, Path(job.cwd)])
+    return _leave(run, clean, folder, context or _context(parameters, folder))
 
 
-def _run_child(notebook: Path, values: dict[str, object], work: Path, log: Path, timeout: int) -> Ending:
-    source, ending = work / "source.ipynb", work / "ending.json"
+def _job(notebook: Path, values: dict[str, object], work: Path, timeout: int) -> Job:
+    source = work / "source.ipynb"
     source.write_bytes(notebook.read_bytes())
-    job = Job(str(source), str(work / "executed.ipynb"), str(ending), values, timeout)
-    (work / "job.json").write_text(json.dumps(asdict(job)), encoding="utf-8")
-    log.write_text("", encoding="utf-8")
-    with log.open("a", encoding="utf-8") as output:
-        in_time = _wait(_start(work / "job.json", log, output), timeout + GRACE)
-    if not in_time:
-        return Ending(TIMED_OUT, f"the notebook took longer than {timeout:,} s")
-    if not ending.exists():
-        return Ending(KERNEL_DIED, "the process that ran the notebook ended by itself")
-    return Ending(**json.loads(ending.read_text(encoding="utf-8")))
+    cwd = Path(str(values.get("root", "."))).absolute()
+    if not cwd.is_dir():
+        raise SettingsError(f"parameter root: there is no folder {values['root']}")
+    given = values | ({"root": "."} if "root" in values else {})
+    return Job(str(source), str(work / "executed.ipynb"), str(work / "ending.json"), given, str(cwd), timeout)
 
 
-def _start(job: Path, log: Path, output: IO[str]) -> subprocess.Popen[bytes]:
-    environment = os.environ | {HEADLESS_VARIABLE: "1", LOG_VARIABLE: str(log.absolute()), "PYTHONUTF8": "1"}
-    command = [sys.executable, "-m", "cio2d365.run.kernel", str(job)]
-    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-
-
-def _wait(child: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Whether the child ended in time. If not it is asked to stop (it then stops its kernel), and then made to."""
-    try:
-        child.wait(seconds)
-        return True
-    except subprocess.TimeoutExpired:
-        return False
-    finally:
-        _stop(child)
-
-
-def _stop(child: subprocess.Popen[bytes]) -> None:
-    if child.poll() is None:
-        child.terminate()
-        try:
-            child.wait(10)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-
-
-def _executed(notebook: Path, work: Path) -> Any:
-    """As far as it got; the notebook as it is when nothing was saved."""
-    saved = work / "executed.ipynb"
-    return read(saved if saved.exists() else notebook)
-
-
-def _redact_log(log: Path) -> None:
+def _redact(log: Path) -> None:
     text = log.read_text(encoding="utf-8", errors="replace")
     if leaked(text):
-        write_text(log, redacted(text))
+        artefacts.write_text(log, redacted(text))
 
 
-def _record(notebook: Path, executed: Any, ending: Ending, seconds: float, began: str) -> NotebookRun:
+def _record(name: str, executed: Any, ending: Ending, seconds: float) -> NotebookRun:
     findings, figures, changed = _reported(executed)
-    title = render.title_of(executed) or notebook.stem
     run = NotebookRun(
-        notebook.stem,
+        name,
+        title_of(executed) or name,
         "done",
-        round(seconds, 1),
-        title=title,
-        started=began,
+        seconds,
+        int(any(findings.values())),
         findings=findings,
-        figures=figures,
         changed=changed,
+        figures=figures,
     )
     if not ending.error:
         return run
-    return replace(
-        run,
-        state="failed",
-        exit_code=_exit_code(ending.error),
-        error=ending.error,
-        message=_public(ending),
-        step=_step(executed, ending.cell),
-    )
+    code = errors.exit_code_of(ending.error)
+    return replace(run, state="failed", exit_code=code, error=ending.error, message=_public(executed, ending))
 
 
-def _exit_code(error: str) -> int:
-    return 3 if error in (KERNEL_DIED, TIMED_OUT) else errors.exit_code_of(error)
-
-
-def _public(ending: Ending) -> str:
+def _public(executed: Any, ending: Ending) -> str:
     """The text of our own errors is written for people; that of others may hold data and is not shown (L10)."""
-    ours = ending.error in (KERNEL_DIED, TIMED_OUT) or isinstance(getattr(errors, ending.error, None), type)
-    if ours:
+    if isinstance(getattr(errors, ending.error, None), type):
         return redacted(ending.message)
-    return f"An error that was not foreseen ({ending.error}). Its text is only in the kept copy of the notebook."
+    step = _step(executed, ending.cell)
+    where = f" under the heading “{step}”" if step else ""
+    return f"an error that was not foreseen ({ending.error}){where}; its text is only in the kept notebook"
 
 
 def _step(executed: Any, cell: int | None) -> str:
-    """The heading above the cell where it stopped; after a dead kernel or a time-out, above the last that began."""
-    if cell is None:
-        began = [i for i, c in enumerate(executed.cells) if c.get("execution_count")]
-        cell = began[-1] if began else 0
-    # papermill puts a cell with its own note in front of the one that failed.
-    return render.heading_above(executed, cell + 1)
+    """The heading above the cell where it stopped; papermill put a note of its own in front of that cell."""
+    above = executed.cells[: (cell or 0) + 1]
+    prose = [c.source for c in above if c.cell_type == "markdown" and not c.metadata.get("tags")]
+    lines = [line for source in prose for line in source.splitlines() if line.startswith("#")]
+    return str(lines[-1]).lstrip("# ") if lines else ""
 
 
 def _reported(executed: Any) -> tuple[dict[str, int], dict[str, str], str]:
+    """Findings summed by kind, key figures, and the last sentence on what was changed."""
     findings: dict[str, int] = {}
     figures: dict[str, str] = {}
     changed = ""
     for data in _outputs(executed):
-        for name, count in data.get(FINDINGS_MIME, {}).items():
-            findings[name] = findings.get(name, 0) + count
+        for kind, count in data.get(FINDINGS_MIME, {}).items():
+            findings[kind] = findings.get(kind, 0) + int(count)
         outcome = data.get(OUTCOME_MIME, {})
         figures |= outcome.get("figures", {})
-        changed = outcome.get("changed", changed)
+        changed = str(outcome.get("changed", changed))
     return findings, figures, changed
 
 
@@ -181,29 +132,42 @@ def _outputs(executed: Any) -> list[Any]:
     return [o.data for cell in executed.cells for o in cell.get("outputs", []) if "data" in o]
 
 
-def _leave(run: NotebookRun, executed: Any, folder: Path, about: render.About) -> NotebookRun:
-    """Write the executed notebook and its page, unless a secret is in them."""
-    name = f"{run.name}.ipynb" if run.state == "done" else f"{run.name}.failed.ipynb"
-    copy = nbformat.writes(executed)
-    page = render.report(executed, run, about) if run.state == "done" else render.failure(run, about)
-    secret = leaked(copy) or leaked(page)
-    if secret:
-        run = _withheld(run, secret)
-        page, copy = render.failure(run, about), ""
+def _leave(run: NotebookRun, executed: Any, folder: Path, context: render.Context) -> NotebookRun:
+    """Write the executed notebook and its page; when a secret is in one of them, neither stays."""
     _clear(folder, run.name)
-    if copy:
-        write_text(folder / name, copy)
-        _sign(executed)
-    write_text(folder / f"{run.name}.html", page)
-    kept = [path for path in (folder / name, folder / f"{run.name}.html") if path.exists()]
-    return replace(run, files={path.name: sha256(path) for path in kept})
+    secret = leaked(nbformat.writes(executed))
+    if not secret:
+        kept = _keep(run, executed, folder)
+        page = _page(run, kept, context)
+        secret = leaked(page.read_text(encoding="utf-8"))
+    if not secret:
+        return replace(run, files=_files(html=page, ipynb=kept))
+    _clear(folder, run.name)
+    run = _withheld(run, secret)
+    return replace(run, files=_files(html=_page(run, folder / f"{run.name}.ipynb", context)))
+
+
+def _keep(run: NotebookRun, executed: Any, folder: Path) -> Path:
+    suffix = ".ipynb" if run.state == "done" else ".failed.ipynb"
+    kept = artefacts.write_text(folder / f"{run.name}{suffix}", nbformat.writes(executed))
+    _sign(executed)
+    return kept
+
+
+def _page(run: NotebookRun, kept: Path, context: render.Context) -> Path:
+    if run.state == "done":
+        return render.report(kept, context)
+    beside = kept.with_name(f"{run.name}.ipynb")
+    return render.failure(beside, context, title=run.title, message=run.message, error=run.error)
+
+
+def _files(**paths: Path) -> dict[str, dict[str, str]]:
+    return {kind: {"name": path.name, "sha256": artefacts.sha256(path)} for kind, path in paths.items()}
 
 
 def _withheld(run: NotebookRun, secret: str) -> NotebookRun:
-    message = f"The value of {secret} appeared in the output, so the executed notebook and its report were not kept."
-    return replace(
-        run, state="failed", exit_code=4, error=SECRET_FOUND, message=message, findings={}, figures={}, changed=""
-    )
+    message = f"the value of {secret} appeared in the output, so the executed notebook and its report were not kept"
+    return NotebookRun(run.name, run.name, "failed", run.seconds, 4, SECRET_FOUND, message)
 
 
 def _clear(folder: Path, name: str) -> None:
@@ -230,23 +194,33 @@ def run_notebooks(
 ) -> RunRecord:
     """Run the notebooks in order, stop at the first that fails, and leave reports, `manifest.json` and `index.html`.
 
-    Each notebook gets those of the parameters that it declares. In a folder that already holds a run its earlier
-    records stay. `on_progress` is called with the number done, the number in all and the notebook's name. Raises
-    SettingsError, before anything runs, for a parameter that no notebook declares or a value of the wrong type.
+    Each notebook gets those of the parameters that it declares. In a folder that already holds this run its earlier
+    records stay. `on_progress` is called with the number done, the number in all and what is going on. Raises
+    SettingsError, before anything runs, for a parameter that no notebook declares, a value of the wrong type, or a
+    folder that holds another run.
     """
+    tell = on_progress or _silent
     given = {path: _given(path, parameters) for path in notebooks}
     _refuse_unknown(parameters, notebooks)
     record = _opened(notebooks, parameters, folder)
-    _publish(record, folder)
     for done, path in enumerate(notebooks):
-        _tell(on_progress, done, len(notebooks), path.stem)
-        run = execute(path, given[path], folder, timeout=timeout, about=_about_record(record))
-        record = replace(record.with_notebook(run), ended=_now())
-        _publish(record, folder)
+        tell(done, len(notebooks), path.stem)
+        step = _steps(tell, done, len(notebooks), path.stem)
+        context = _context(parameters, folder)
+        run = execute(path, given[path], folder, timeout=timeout, context=context, on_step=step)
+        record = _published(replace(record.with_notebook(run), ended=_now()))
         if run.state == "failed":
             return record
-    _tell(on_progress, len(notebooks), len(notebooks), "")
+    tell(len(notebooks), len(notebooks), "done")
     return record
+
+
+def _silent(done: int, total: int, text: str) -> None:
+    """Nobody wants to know."""
+
+
+def _steps(tell: OnProgress, done: int, total: int, name: str) -> OnStep:
+    return lambda step: tell(done, total, f"{name}: {step}")
 
 
 def _given(notebook: Path, values: Mapping[str, object]) -> dict[str, object]:
@@ -263,42 +237,37 @@ def _refuse_unknown(values: Mapping[str, object], notebooks: Sequence[Path]) -> 
 
 def _opened(notebooks: Sequence[Path], values: Mapping[str, object], folder: Path) -> RunRecord:
     """The run of this folder with the notebooks ahead marked as not run; a new one if there is none."""
-    about = _about(values, folder)
-    earlier = load(folder)
-    record = earlier or RunRecord(about.run_id, about.migration, about.environment, _now(), _now(), versions(), ())
+    context = _context(values, folder)
+    record = load(folder) or RunRecord(
+        folder, context.run_id, context.migration, context.environment, _now(), _now(), versions()
+    )
+    if (record.run_id, record.environment) != (context.run_id, context.environment):
+        raise SettingsError(f"{folder.name} holds the run {record.run_id} of {record.environment}, not this one")
     for path in notebooks:
-        record = record.with_notebook(NotebookRun(path.stem, "not run", title=render.title_of(read(path)) or path.stem))
+        _clear(folder, path.stem)
+        record = record.with_notebook(NotebookRun(path.stem, title_of(read(path)) or path.stem, "not run"))
+    return _published(record)
+
+
+def _published(record: RunRecord) -> RunRecord:
+    save(record)
+    render.index(record.folder)
+    render.runs_index(record.folder.parent)
     return record
 
 
-def _publish(record: RunRecord, folder: Path) -> None:
-    save(record, folder)
-    render.index(folder)
-    render.history(folder.parent)
-
-
-def _tell(on_progress: OnProgress | None, done: int, total: int, name: str) -> None:
-    if on_progress:
-        on_progress(done, total, name)
-
-
-def _about(values: Mapping[str, object], folder: Path) -> render.About:
-    return render.About(
+def _context(values: Mapping[str, object], folder: Path) -> render.Context:
+    return render.Context(
         migration=str(values.get("migration") or folder.parent.name),
         environment=str(values.get("environment") or ""),
         run_id=str(values.get("run_id") or folder.name),
-        versions=versions(),
+        at=_now(),
     )
 
 
-def _about_record(record: RunRecord) -> render.About:
-    return render.About(record.migration, record.environment, record.run_id, record.versions)
-
-
 def versions() -> dict[str, str]:
-    """Versions of this program, of Python and of what shapes a report."""
-    found = {name: importlib.metadata.version(name) for name in VERSIONS_OF}
-    return {"python": platform.python_version(), **found}
+    """Versions of Python, of this program and of what shapes a report."""
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in VERSIONS_OF}
 
 
 def _now() -> str:

@@ -22,6 +22,7 @@ from typing import Any, Literal
 import nbformat
 import pydantic
 
+from cio2d365 import artefacts
 from cio2d365.errors import SettingsError
 
 _PLAIN = {"str": str, "int": int, "float": float, "bool": bool}
@@ -97,11 +98,47 @@ def read(notebook: Path) -> Any:
         raise SettingsError(f"{notebook.name} is not a notebook: {type(problem).__name__}") from None
 
 
+def title_of(notebook: Any) -> str:
+    """The text of the first heading of level 1, or ""."""
+    lines = (line for c in notebook.cells if c.cell_type == "markdown" for line in c.source.splitlines())
+    return next((str(line[2:]).strip() for line in lines if line.startswith("# ")), "")
+
+
+def with_defaults(notebook: Path, values: Mapping[str, object], target: Path) -> Path:
+    """Write a copy of the notebook whose parameters have other defaults, for an analyst's own folder.
+
+    Parameters that the notebook does not declare are left out. Raises SettingsError for a value of the wrong type.
+    """
+    declared = {p.name for p in parameters(notebook)}
+    chosen = checked(notebook, {name: value for name, value in values.items() if name in declared})
+    copy = read(notebook)
+    for cell in _tagged(copy, notebook.name):
+        cell.source = _replaced(cell.source, chosen)
+    return artefacts.write_text(target, nbformat.writes(copy))
+
+
+def _replaced(source: str, values: Mapping[str, object]) -> str:
+    """The cell with other literals; columns of the syntax tree count bytes, hence the encoding."""
+    lines = source.encode("utf-8").splitlines()
+    for line in reversed(ast.parse(source).body):
+        if isinstance(line, ast.AnnAssign) and line.value is not None and ast.unparse(line.target) in values:
+            begin, end = line.value.lineno - 1, line.value.end_lineno or line.value.lineno
+            literal = repr(values[ast.unparse(line.target)]).encode("utf-8")
+            before, after = lines[begin][: line.value.col_offset], lines[end - 1][line.value.end_col_offset :]
+            lines[begin:end] = [before + literal + after]
+    return b"\n".join(lines).decode("utf-8")
+
+
 def _parameters_cell(notebook: Path) -> str:
-    tagged = [c for c in read(notebook).cells if "parameters" in c.metadata.get("tags", [])]
+    return "".join(str(cell.source) for cell in _tagged(read(notebook), notebook.name))
+
+
+def _tagged(notebook: Any, name: str) -> list[Any]:
+    """The parameters cell, if there is one."""
+    tagged = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
     if len(tagged) > 1:
-        raise SettingsError(f"{notebook.name} has {len(tagged)} cells tagged parameters; one is allowed")
-    return str(tagged[0].source) if tagged else ""
+        raise SettingsError(f"{name} has {len(tagged)} cells tagged parameters; one is allowed")
+    return tagged
 
 
 def _declarations(source: str, where: str) -> Iterator[ast.AnnAssign]:
