@@ -5,9 +5,12 @@
 Written from public contracts only; it shares no code with the client it is used to test.
 """
 
+from typing import Any
+
 from .app import create_app
 
-# The application sends its own Date header, because its clock can be shifted; two of them would be wrong.
-UVICORN_OPTIONS = {"date_header": False, "server_header": False}
+# The application sends its own Date header, because its clock can be shifted; two of them would be wrong. The real
+# service keeps idle connections for minutes, uvicorn would close them after five seconds.
+UVICORN_OPTIONS: dict[str, Any] = {"date_header": False, "server_header": False, "timeout_keep_alive": 120}
 
 __all__ = ["UVICORN_OPTIONS", "create_app"]

@@ -83,6 +83,9 @@ def _api(service: Service) -> Endpoint:
             entry.status = 414
             return Response(status_code=414)
         body = await request.body()
+        if len(body) > service.org.switches.max_body_bytes:
+            entry.status = 413
+            return Response(status_code=413)
         facts = service.facts(request.method, path, body)
         rule = service.choose_fault(facts, entry)
         if rule is not None and rule.verb in ANSWER_VERBS:

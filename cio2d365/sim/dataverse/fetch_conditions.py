@@ -10,7 +10,7 @@ from .context import Context
 from .errors import ServiceError
 from .periods import Span, span_of, start_of_day
 from .schema import NUMBER_TYPES, TEXT_TYPES, Column
-from .store import fold, quoted
+from .store import fold
 
 Piece = tuple[str, list[Any]]
 _COMPARE = {"eq": "=", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
@@ -27,9 +27,11 @@ _USER_OPERATORS = frozenset(
 )
 
 
-def condition_sql(context: Context, column: Column, alias: str, operator: str, values: Sequence[str]) -> Piece:
-    """One condition on a column. Raises 0x80041120 for an operator that does not exist or does not fit."""
-    name = f"{alias}.{quoted(column.name)}"
+def condition_sql(context: Context, column: Column, name: str, operator: str, values: Sequence[str]) -> Piece:
+    """One condition on a column whose SQL expression is `name`.
+
+    Raises 0x80041120 for an operator that does not exist or does not fit.
+    """
     if operator in ("null", "not-null"):
         return f"({name} IS {'NOT ' if operator == 'not-null' else ''}NULL)", []
     if operator in _USER_OPERATORS:
@@ -122,7 +124,8 @@ def _in_span(column: Column, name: str, span: Span, operator: str) -> Piece:
         tests.append(f"{name} >= ?")
         parameters.append(date_text(column, begin))
     if end is not None:
-        inclusive = column.behavior == "DateOnly" and end != start_of_day(end)
+        # Stored moments have no fractions: a row of this very second belongs to a span that ends now.
+        inclusive = end != start_of_day(end)
         tests.append(f"{name} {'<=' if inclusive else '<'} ?")
         parameters.append(date_text(column, end))
     return f"({' AND '.join(tests)})", parameters

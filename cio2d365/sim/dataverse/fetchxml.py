@@ -322,7 +322,7 @@ class _Builder:
         values = [value.text or "" for value in element.findall("value")]
         if element.get("value") is not None:
             values.insert(0, element.get("value", ""))
-        return condition_sql(self.context, column, alias, operator, values)
+        return condition_sql(self.context, column, f"{alias}.{quoted(column.name)}", operator, values)
 
     def compare_columns(
         self, column: Column, alias: str, operator: str, other: str, table: Table

@@ -45,6 +45,7 @@ class Switches:
     dop_hint: int = 4
     max_tables: int = 10_000
     max_columns: int = 1_000
+    max_body_bytes: int = 128 * 1024 * 1024
     revoked: set[tuple[str, str]] = field(default_factory=set)
 
 

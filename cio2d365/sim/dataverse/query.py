@@ -80,6 +80,8 @@ def _finish(context: Context, reader: Reader, values: list[Any]) -> list[Row]:
 
 def read_collection(context: Context, table: Table) -> Answer:
     """A page of rows, with `@odata.count` and `@odata.nextLink` where they belong."""
+    if "odata.track-changes" in context.preferences:
+        raise ServiceError(400, "0x80060888", f"Change tracking is not enabled for the entity '{table.name}'.")
     require_right(context, "Read", table)
     _refuse_unknown_options(context)
     plan = make_plan(context, table, context.query)
@@ -123,7 +125,7 @@ def make_plan(context: Context, table: Table, options: Mapping[str, str]) -> Pla
     parameters: list[Any] = []
     if options.get("$filter"):
         tree = parse(options["$filter"], context.aliases)
-        condition, parameters = where(context.org.schema, table, tree, "t")
+        condition, parameters = where(context, table, tree, "t")
     return Plan(
         table,
         Reader(table, selected(table, options.get("$select"), find_property)),

@@ -6,11 +6,15 @@ writes for NotEqual does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
+from .context import Context
 from .errors import ServiceError, bad_query, unknown_property
+from .fetch_conditions import condition_sql
 from .odata import Both, Call, Compare, Items, Lambda, Literal, Node, Not, Path
 from .schema import NUMBER_TYPES, TEXT_TYPES, Column, Schema, Table
 from .store import fold, quoted
@@ -23,9 +27,14 @@ _QUERY_FUNCTIONS = "Microsoft.Dynamics.CRM."
 class Sql:
     """A piece of SQL under construction with its parameters, in order."""
 
-    schema: Schema
+    context: Context
     parameters: list[Any] = field(default_factory=list)
     aliases: int = 0
+
+    @property
+    def schema(self) -> Schema:
+        """The definitions that names are looked up in."""
+        return self.context.org.schema
 
     def bind(self, value: Any) -> str:
         """A placeholder for a value."""
@@ -52,9 +61,9 @@ def find_property(table: Table, name: str) -> Column:
     return column
 
 
-def where(schema: Schema, table: Table, tree: Node, alias: str) -> tuple[str, list[Any]]:
+def where(context: Context, table: Table, tree: Node, alias: str) -> tuple[str, list[Any]]:
     """The WHERE text and its parameters for rows of `table` under the SQL alias `alias`."""
-    sql = Sql(schema)
+    sql = Sql(context)
     return _Filter(sql, {"": (table, alias)}).condition(tree), sql.parameters
 
 
@@ -164,8 +173,8 @@ class _Filter:
             return self.is_in(*node.arguments)
         if name in _TEXT_FUNCTIONS:
             return self.text_function(name, node)
-        if name in _NAMED_FUNCTIONS:
-            return _NAMED_FUNCTIONS[name](self, dict(node.named or {}))
+        if node.name.startswith(_QUERY_FUNCTIONS) and node.named:
+            return self.query_function(name, node.named)
         raise ServiceError(400, "0x80060888", f"An unknown function with name '{node.name}' was found.")
 
     def is_in(self, left: Node, items: Node) -> str:
@@ -195,7 +204,14 @@ class _Filter:
         pattern = before + _escaped(fold(needle.value)) + after
         return f"(fold({expression}) LIKE {self.sql.bind(pattern)} ESCAPE '\\')"
 
-    def named_path(self, named: dict[str, Node]) -> tuple[str, Column]:
+    def query_function(self, name: str, named: Mapping[str, Node]) -> str:
+        """A query function (`In`, `Between`, `LastXDays` …) is a FetchXML operator under another name."""
+        expression, column = self.named_path(named)
+        text, values = condition_sql(self.sql.context, column, expression, _operator(name), _texts(named))
+        self.sql.parameters += values
+        return text
+
+    def named_path(self, named: Mapping[str, Node]) -> tuple[str, Column]:
         name = named.get("PropertyName")
         if not isinstance(name, Literal) or name.kind != "string":
             raise bad_query("The parameter 'PropertyName' is missing.")
@@ -236,32 +252,40 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-def _in_function(query: _Filter, named: dict[str, Node]) -> str:
-    expression, column = query.named_path(named)
-    values = named.get("PropertyValues")
-    if not isinstance(values, Items):
-        raise bad_query("The parameter 'PropertyValues' is missing.")
-    return query.in_list(expression, column, values)
+def _operator(function: str) -> str:
+    """The FetchXML operator behind a query function: `LastXDays` → `last-x-days`."""
+    return _IRREGULAR.get(function, "-".join(re.findall(r"[A-Z][a-z]*", function)).lower())
 
 
-def _contain_values(query: _Filter, named: dict[str, Node]) -> str:
-    expression, _ = query.named_path(named)
-    values = named.get("PropertyValues")
-    if not isinstance(values, Items):
-        raise bad_query("The parameter 'PropertyValues' is missing.")
-    tests = [
-        f"(',' || {expression} || ',') LIKE {query.sql.bind(f'%,{item.value},%')}"
-        for item in values.items
-        if isinstance(item, Literal)
-    ]
-    return f"({' OR '.join(tests)})"
+_IRREGULAR = {
+    "NotEqual": "ne",
+    "OlderThanXMinutes": "olderthan-x-minutes",
+    "OlderThanXHours": "olderthan-x-hours",
+    "OlderThanXDays": "olderthan-x-days",
+    "OlderThanXWeeks": "olderthan-x-weeks",
+    "OlderThanXMonths": "olderthan-x-months",
+    "OlderThanXYears": "olderthan-x-years",
+    "Last7Days": "last-seven-days",
+    "Next7Days": "next-seven-days",
+    "EqualUserId": "eq-userid",
+    "NotEqualUserId": "ne-userid",
+    "EqualBusinessId": "eq-businessid",
+    "NotEqualBusinessId": "ne-businessid",
+    "EqualUserTeams": "eq-userteams",
+    "DoesNotContainValues": "not-contain-values",
+}
+
+
+def _texts(named: Mapping[str, Node]) -> list[str]:
+    """Values of a query function, which are texts whatever the column's type."""
+    nodes: list[Node] = []
+    for name in ("PropertyValue", "PropertyValue1", "PropertyValue2", "PropertyValues"):
+        node = named.get(name)
+        nodes += node.items if isinstance(node, Items) else [node] if node is not None else []
+    return [str(node.value) for node in nodes if isinstance(node, Literal)]
 
 
 _TEXT_FUNCTIONS = {"contains": ("%", "%"), "startswith": ("", "%"), "endswith": ("%", "")}
-_NAMED_FUNCTIONS: dict[str, Callable[[_Filter, dict[str, Node]], str]] = {
-    "In": _in_function,
-    "ContainValues": _contain_values,
-}
 
 
 def comparable(column: Column, literal: Node) -> Any:
@@ -274,16 +298,12 @@ def comparable(column: Column, literal: Node) -> Any:
     if column.type == "Boolean":
         return _wanted(column, literal, "boolean", 1 if value else 0)
     if column.type in NUMBER_TYPES or column.options:
-        return value if kind == "string" and _is_number(value) else _wanted(column, literal, "number", value)
+        return _wanted(column, literal, "number", value)
     if column.is_lookup or column.type == "Uniqueidentifier":
         return str(value).lower() if kind == "string" else _wanted(column, literal, "guid", value)
     if column.type == "DateTime":
         return _comparable_date(column, literal)
     return value
-
-
-def _is_number(value: str) -> bool:
-    return value.lstrip("-").isdigit()
 
 
 def _wanted(column: Column, literal: Literal, kind: str, value: Any) -> Any:
@@ -305,8 +325,6 @@ def _comparable_date(column: Column, literal: Literal) -> str:
 
 
 def _as_utc(text: str) -> str:
-    from datetime import UTC, datetime
-
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -24,7 +24,7 @@ NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 def simulator(state_dir: Path | None = None, seed: int = 0) -> Iterator[str]:
     """The origin of a running simulator."""
     app = create_app(state_dir=state_dir, tenant_id=TENANT, client_id=CLIENT, client_secret=SECRET, seed=seed)
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", **UVICORN_OPTIONS)  # type: ignore[arg-type]
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", **UVICORN_OPTIONS)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

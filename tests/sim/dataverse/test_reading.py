@@ -39,6 +39,13 @@ def people(api: httpx.Client) -> httpx.Client:
         ("lastonholdtime ge 2026-01-31T08:00:00Z", ["O'Neil"]),
         ("lastonholdtime lt 2026-01-31T10:00:00+02:00", []),
         ("Microsoft.Dynamics.CRM.In(PropertyName='lastname',PropertyValues=['bell','nobody'])", ["Bell"]),
+        ("Microsoft.Dynamics.CRM.In(PropertyName='numberofchildren',PropertyValues=['0','2'])", ["Bell", "Ångström"]),
+        ("Microsoft.Dynamics.CRM.Between(PropertyName='numberofchildren',PropertyValues=['1','5'])", ["Ångström"]),
+        ("Microsoft.Dynamics.CRM.LastXDays(PropertyName='createdon',PropertyValue=1) and firstname eq 'ann'", ["Bell"]),
+        ("Microsoft.Dynamics.CRM.OlderThanXDays(PropertyName='createdon',PropertyValue=1)", []),
+        ("Microsoft.Dynamics.CRM.EqualUserId(PropertyName='ownerid') and firstname eq 'ann'", ["Bell"]),
+        ("Microsoft.Dynamics.CRM.Frobnicate(PropertyName='lastname')", None),
+        ("numberofchildren eq '2'", None),
         ("lastname in ('bell','ångström')", ["Bell", "Ångström"]),
         ("statecode eq 0 and (numberofchildren eq 2 or numberofchildren eq 0)", ["Bell", "Ångström"]),
         ("owninguser/isdisabled eq false and firstname eq 'ann'", ["Bell"]),
@@ -169,3 +176,13 @@ def test_the_sql_option_takes_its_subset_only(people: httpx.Client, sql: str, ex
     else:
         assert values(response, "lastname") == expected
     assert len(people.get("contacts").json()["value"]) == 3
+
+
+def test_change_tracking_is_refused_not_ignored(api: httpx.Client) -> None:
+    assert api.get("contacts", headers={"Prefer": "odata.track-changes"}).status_code == 400
+
+
+def test_a_body_that_is_too_large_is_413(api: httpx.Client, control: httpx.Client) -> None:
+    control.post("switches", json={"max_body_bytes": 2000})
+    assert api.post("contacts", json={"lastname": "x" * 2000}).status_code == 413
+    assert api.post("contacts", json={"lastname": "x"}).status_code == 204
