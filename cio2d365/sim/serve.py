@@ -160,22 +160,22 @@ def bind(port: int) -> socket.socket:
 
 
 def _server(listener: Listener, *, lifespan: Literal["auto", "off"]) -> uvicorn.Server:
+    """What the application asks for wins over what is set here."""
     certificates = listener.certificates
-    return uvicorn.Server(
-        uvicorn.Config(
-            listener.app,
-            log_level="warning",
-            access_log=False,
-            http="h11",
-            ws="none",
-            lifespan=lifespan,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=STOP_SECONDS // 2,
-            ssl_certfile=str(certificates.chain) if certificates else None,
-            ssl_keyfile=str(certificates.key) if certificates else None,
-            **{"server_header": False, **listener.options},
-        )
-    )
+    options: dict[str, Any] = {
+        "log_level": "warning",
+        "access_log": False,
+        "server_header": False,
+        "http": "h11",
+        "ws": "none",
+        "timeout_keep_alive": KEEP_ALIVE_SECONDS,
+        "timeout_graceful_shutdown": STOP_SECONDS // 2,
+        **listener.options,
+        "lifespan": lifespan,
+    }
+    if certificates is not None:
+        options |= {"ssl_certfile": str(certificates.chain), "ssl_keyfile": str(certificates.key)}
+    return uvicorn.Server(uvicorn.Config(listener.app, **options))
 
 
 @contextmanager
