@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from .errors import ServiceError
 from .organization import Organization
@@ -72,9 +73,10 @@ class Authority:
         return self._issue(self.org.app_user)
 
     def _check_scope(self, scope: str, origin: str) -> None:
-        """The scope must name this environment. Both schemes of the loopback origin are its names."""
-        host = origin.partition("://")[2]
-        if scope not in {f"{scheme}://{host}{slash}/.default" for scheme in ("http", "https") for slash in ("", "/")}:
+        """The scope must name this environment. It has several ports (plain and TLS), but one host."""
+        named, _, right = scope.rpartition("/")
+        wanted = {urlsplit(origin).hostname, "localhost", "127.0.0.1"}
+        if right != ".default" or urlsplit(named).hostname not in wanted:
             text = f"The resource principal of scope '{scope}' was not found in the tenant."
             raise TokenError(400, "invalid_resource", "500011", text)
 
