@@ -98,26 +98,32 @@ def failure(notebook: Path, context: Context, *, title: str, message: str, error
         message=message or "No message was given.",
         error=error,
         advice=_advice(exit_code_of(error)),
-        command=f"cio2d365 run {context.migration} --env {context.environment} --from {step[:2]}",
+        command=_command(step, context),
         step=step,
         run_id=context.run_id,
     )
 
 
+def _command(step: str, context: Context) -> str:
+    """What starts a step of a full run again; a rollback has other arguments, which only its caller knows."""
+    part_of_run = step[:2].isdigit() and int(step[:2]) < 90
+    return f"cio2d365 run {context.migration} --env {context.environment} --from {step[:2]}" if part_of_run else ""
+
+
 def _advice(code: int) -> tuple[str, ...]:
     if code == 2:
         return (
-            "Something has to be decided or corrected first; this step wrote nothing outside.",
-            "Do what the message asks for, then start again from here:",
+            "Something has to be decided or corrected first. This step wrote nothing outside.",
+            "Do what the message asks for, then start this step again.",
         )
     if code == 3:
         return (
-            "The other system failed or refused. Every row that was sent is in the ledger and is not sent twice.",
-            "When the cause is removed or the system answers again, the same run can be resumed:",
+            "The other system failed or refused. What was sent is in the ledger and is not sent twice.",
+            "When the cause is gone, start this step again; it goes on where it stopped.",
         )
     return (
-        "This is a defect of the program or of its installation, not of the data. Report it with the run's name below.",
-        "Nothing has to be undone before the step is started again:",
+        "This is a defect of the program or of its installation, not of the data. Report it with the facts below.",
+        "What was sent is in the ledger and is not sent twice when this step is started again.",
     )
 
 
@@ -183,9 +189,8 @@ def _picture_or_text(data: Mapping[str, Any]) -> Markup:
         return safe(_text(data["text/html"]))
     if "image/png" in data:
         return safe(Markup('<img alt="Picture" src="data:image/png;base64,{}">').format(_text(data["image/png"])))
-    if "text/plain" in data:
-        return Markup("<pre>{}</pre>").format(_text(data["text/plain"]))
-    return Markup("")
+    plain = data.get("text/markdown", data.get("text/plain"))
+    return Markup("<pre>{}</pre>").format(_text(plain)) if plain else Markup("")
 
 
 def _text(value: str | list[str]) -> str:
@@ -221,6 +226,7 @@ def index(folder: Path) -> Path:
         sheets=[_sheet(path) for path in sorted(folder.glob("*.xlsx"))],
         files=[file for notebook in notebooks for file in notebook["files"].values()],
         folder=f"reports/{context.migration}/{folder.name}",
+        facts=_facts(context) | {"Took": _duration(manifest)},
         versions=manifest["versions"],
     )
 
@@ -285,15 +291,19 @@ def _sheet(path: Path) -> dict[str, str]:
 
 
 def _run(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    started, ended = (datetime.fromisoformat(manifest[name]) for name in ("started", "ended"))
     return {
         "name": folder.name,
         "link": f"{quote(folder.name)}/index.html",
         "environment": manifest["environment"],
         "started": _moment(manifest["started"]),
-        "took": as_text((ended - started).total_seconds(), "seconds"),
+        "took": _duration(manifest),
         "verdict": _verdict(manifest),
     }
+
+
+def _duration(manifest: Mapping[str, Any]) -> str:
+    started, ended = (datetime.fromisoformat(manifest[name]) for name in ("started", "ended"))
+    return as_text(ended - started)
 
 
 # --- the shell of all pages -------------------------------------------------------------------------------------------
@@ -346,7 +356,7 @@ def _facts(context: Context) -> dict[str, str]:
         "Migration": context.migration,
         "Environment": context.environment,
         "Run": context.run_id,
-        "Made": _moment(context.at),
+        "Written": _moment(context.at),
     }
     return {name: value for name, value in named.items() if value}
 

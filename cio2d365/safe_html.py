@@ -52,7 +52,7 @@ class _Reader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in SILENT:
             self._silent.append(tag)
-        elif tag in KNOWN and not self._silent:
+        elif tag in KNOWN and not self._silent and not _is_foreign_picture(tag, attrs):
             self.parts.append(_start(tag, attrs))
             if tag not in VOID:
                 self._open.append(tag)
@@ -73,6 +73,10 @@ class _Reader(HTMLParser):
     def handle_data(self, data: str) -> None:
         if not self._silent:
             self.parts.append(escape(data))
+
+
+def _is_foreign_picture(tag: str, attrs: list[tuple[str, str | None]]) -> bool:
+    return tag == "img" and not any(name == "src" for name, _ in _kept(tag, attrs))
 
 
 def _start(tag: str, attrs: list[tuple[str, str | None]]) -> Markup:

@@ -31,6 +31,12 @@ WIDTH = 600
 VEGALITE = ".".join(alt.VEGALITE_VERSION.lstrip("v").split(".")[:2])
 
 ValueForm = Literal["count", "percent"]
+# Coarsest first: what polars truncates to, Vega-Lite's unit for it, and how a moment on the axis is written.
+GRAINS = (
+    ("1mo", "utcyearmonth", "%b %Y"),
+    ("1d", "utcyearmonthdate", "%d %b %Y"),
+    ("1us", "utcyearmonthdatehours", "%d %b %H:%M"),
+)
 _AXIS_FORMAT = {"count": ",~f", "percent": "~%"}
 _TEXT_FORMAT = {"count": ",~f", "percent": ".1%"}
 
@@ -115,7 +121,7 @@ def bars(
     written = base.mark_text(align="left", dx=4).encode(
         text=alt.Text(field="value", type="quantitative", format=_TEXT_FORMAT[form])
     )
-    layers = [base.mark_bar(), written, *_threshold(threshold, threshold_label, form)]
+    layers = [base.mark_bar(), *_threshold(threshold, threshold_label, form), written]
     described = f"Bar chart: {title}. {shown.height} bars; longest {_longest(shown, form)}."
     drawing = _finish(alt.layer(*layers), title, described, _shown_note(shown, data), height=max(90, 26 * shown.height))
     return Chart(drawing, title, described, _twin(frame, [category, value], title, labels, {value: form}))
@@ -139,10 +145,10 @@ def columns_over_time(
     data = _chart_data(frame, names, title)
     if data.is_empty():
         return _empty(title)
-    x = alt.X(field="time", type="temporal", title="UTC", scale=alt.Scale(type="utc"))
+    x = _time(data["time"], (labels or {}).get(time) or heading_of(time))
     y = alt.Y(field="value", type="quantitative", title=_axis_title(value, unit, labels), axis=_axis("count"))
     colour = {"color": _colour(data)} if series else {}
-    drawn = alt.Chart(alt.Data(values=_records(data))).mark_bar(width=_column_width(data))
+    drawn = alt.Chart(alt.Data(values=_records(data))).mark_bar(minBandSize=2)
     drawn = drawn.encode(x=x, y=y, tooltip=_tooltips(names, labels, "count"), **colour)
     span = " to ".join(as_text(end) for end in (data["time"].min(), data["time"].max()))
     described = f"Columns over time: {title}. {span}, {data.height} columns, sum {data['value'].sum():,}."
@@ -237,7 +243,7 @@ def _axis(form: ValueForm) -> Any:
 
 def _axis_title(column: str, unit: str, labels: Mapping[str, str] | None) -> str:
     label = (labels or {}).get(column) or heading_of(column)
-    return f"{label} ({unit})" if unit else label
+    return f"{label} ({unit})" if unit and unit.lower() != label.lower() else label
 
 
 def _colour(data: pl.DataFrame) -> Any:
@@ -254,7 +260,7 @@ def _tooltip(name: str, label: str, form: ValueForm) -> Any:
     if name == "value":
         return alt.Tooltip(field=name, type="quantitative", title=label, format=_TEXT_FORMAT[form])
     if name == "time":
-        return alt.Tooltip(field=name, type="temporal", title=label, format="%Y-%m-%d")
+        return alt.Tooltip(field=name, type="temporal", title=label, format="%Y-%m-%d %H:%M", formatType="utc")
     return alt.Tooltip(field=name, type="nominal", title=label)
 
 
@@ -265,11 +271,18 @@ def _threshold(at: float | None, label: str, form: ValueForm) -> list[Any]:
         x=alt.X(field="value", type="quantitative"),
         tooltip=[alt.Tooltip(field="label", type="nominal", title="Line"), _tooltip("value", "At", form)],
     )
-    return [line.mark_rule(color=VERMILION, strokeDash=[5, 4], strokeWidth=1.5)]
+    written = line.mark_text(color=VERMILION, align="left", baseline="bottom", dx=-2, dy=-3)
+    return [
+        line.mark_rule(color=VERMILION, strokeDash=[5, 4], strokeWidth=1.5),
+        written.encode(y=alt.value(0), text=alt.Text(field="label", type="nominal")),
+    ]
 
 
-def _column_width(data: pl.DataFrame) -> float:
-    return max(1.0, min(28.0, 0.7 * (WIDTH - 80) / max(1, data["time"].n_unique())))
+def _time(moments: pl.Series, label: str) -> Any:
+    """The time axis: each column as wide as the month, day or hour that it stands for."""
+    unit, shown = next(grain for grain in GRAINS if (moments.dt.truncate(grain[0]) == moments).all())[1:]
+    axis = alt.Axis(format=shown, labelOverlap=True, tickCount=8, grid=False)
+    return alt.X(field="time", type="temporal", timeUnit=unit, title=f"{label} (UTC)", axis=axis)
 
 
 def _longest(data: pl.DataFrame, form: ValueForm) -> str:

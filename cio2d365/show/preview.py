@@ -120,7 +120,8 @@ def _by_traits(people: Any, highest: int) -> Any:
     binned = people.transform_calculate("traits", f"min(datum.trait_count, {tail})")
     summed = binned.transform_aggregate(people="sum(people)", groupby=["outcome", "traits"])
     named = f"datum.value == {tail} ? '{tail}+' : datum.value"
-    x = alt.X(field="traits", type="ordinal", title="Traits a person has", axis=alt.Axis(labelAngle=0, labelExpr=named))
+    axis, scale = alt.Axis(labelAngle=0, labelExpr=named), alt.Scale(domain=list(range(tail + 1)))
+    x = alt.X(field="traits", type="ordinal", title="Traits a person has", axis=axis, scale=scale)
     y = alt.Y(field="people", type="quantitative", title="People", axis=alt.Axis(format=",~f", tickCount=4))
     tips = [*_tooltips(), alt.Tooltip(field="traits", type="ordinal", title="Traits")]
     drawn = summed.mark_bar().encode(x=x, y=y, color=_colour(), tooltip=tips)

@@ -12,6 +12,8 @@ from cio2d365.show.display import Display, joined
 from cio2d365.show.values import as_html, as_text, heading_of
 
 FORMS = ("percent", "bytes", "seconds", "id")
+TALL_ROWS = 25
+WIDE_CHARACTERS = 24
 
 # What a plan does to a thing, in the order in which a reader needs it: sign, wording, css class.
 PLAN_STATES = {
@@ -42,11 +44,19 @@ def table(
     head = _head(frame, labels or {}, forms)
     body = joined(_row(values, shown, forms) for values in shown.iter_rows())
     foot = _foot(frame.height, shown.height, note)
-    html = Markup(
-        '<figure class="cio-block cio-table"><figcaption>{}</figcaption><div class="cio-scroll"><table>'
-        "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>{}</figure>"
-    ).format(title, head, body, foot)
+    html = Markup('<figure class="cio-block cio-table"><figcaption>{}</figcaption>{}{}</figure>').format(
+        title, _scrolled(title, head, body, shown.height), foot
+    )
     return Display(html, f"{title} ({frame.height:,} rows)")
+
+
+def _scrolled(title: str, head: Markup, body: Markup, height: int) -> Markup:
+    """The table in a box of its own that scrolls, by keyboard too; a tall one keeps its head in view."""
+    tall = Markup(" cio-tall") if height > TALL_ROWS else Markup("")
+    return Markup(
+        '<div class="cio-scroll{}" tabindex="0" role="region" aria-label="{}"><table>'
+        "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
+    ).format(tall, title, head, body)
 
 
 def _head(frame: pl.DataFrame, labels: Mapping[str, str], forms: Mapping[str, str]) -> Markup:
@@ -65,10 +75,15 @@ def _side(kind: pl.DataType) -> Markup:
     return Markup(' class="cio-number"') if kind.is_numeric() or kind.is_temporal() else Markup("")
 
 
+def _width(value: object) -> Markup:
+    """Longer text keeps some width, so that it does not wrap at each word when a table is crowded."""
+    return Markup(' class="cio-wide"') if isinstance(value, str) and len(value) > WIDE_CHARACTERS else Markup("")
+
+
 def _row(values: tuple[object, ...], frame: pl.DataFrame, forms: Mapping[str, str]) -> Markup:
     cell = Markup("<td{}>{}</td>")
     cells = (
-        cell.format(_side(kind), as_html(value, forms.get(name, "")))
+        cell.format(_side(kind) or _width(value), as_html(value, forms.get(name, "")))
         for value, (name, kind) in zip(values, frame.schema.items(), strict=True)
     )
     return Markup("<tr>{}</tr>").format(joined(cells))
@@ -112,7 +127,7 @@ def diff(
     """
     frame = frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(list(frame))
     if frame.is_empty():
-        return Display(_diff_html(title, Markup(""), Markup(""), Markup(""), _foot(0, 0, None)), f"{title}: empty")
+        return Display(_diff_html(title, Markup(""), Markup(""), _foot(0, 0, None)), f"{title}: empty")
     unknown = set(frame["state"].to_list()) - set(PLAN_STATES)
     if unknown:
         raise InputError(f"a plan has no state {min(map(str, unknown))!r}; there are {', '.join(PLAN_STATES)}")
@@ -136,7 +151,9 @@ def _diff(frame: pl.DataFrame, title: str, labels: Mapping[str, str], rows: int)
     )
     counted = ", ".join(f"{states.count(s):,} {PLAN_STATES[s][1]}" for s in PLAN_STATES if s in states)
     summary = Markup('<p class="cio-lead">{}</p>').format(counted)
-    html = _diff_html(title, summary, _head(rest, labels, {}), body, _foot(frame.height, shown.height, None))
+    head = Markup('<th scope="col">Plan</th>{}').format(_head(rest, labels, {}))
+    grid = _scrolled(title, head, body, shown.height)
+    html = _diff_html(title, summary, grid, _foot(frame.height, shown.height, None))
     return Display(html, f"{title}: {counted}")
 
 
@@ -145,11 +162,10 @@ def _state_text(state: str) -> str:
     return f"{sign} {wording}"
 
 
-def _diff_html(title: str, summary: Markup, head: Markup, body: Markup, foot: Markup) -> Markup:
-    return Markup(
-        '<figure class="cio-block cio-table cio-diff"><figcaption>{}</figcaption>{}<div class="cio-scroll"><table>'
-        '<thead><tr><th scope="col">Plan</th>{}</tr></thead><tbody>{}</tbody></table></div>{}</figure>'
-    ).format(title, summary, head, body, foot)
+def _diff_html(title: str, summary: Markup, grid: Markup, foot: Markup) -> Markup:
+    return Markup('<figure class="cio-block cio-table cio-diff"><figcaption>{}</figcaption>{}{}{}</figure>').format(
+        title, summary, grid, foot
+    )
 
 
 def balance(title: str, *, read: int, parts: Mapping[str, int]) -> Display:
@@ -158,12 +174,12 @@ def balance(title: str, *, read: int, parts: Mapping[str, int]) -> Display:
     if total != read:
         account = " + ".join(f"{count:,} {name}" for name, count in parts.items())
         raise ConservationError(f"{title}: read {read:,}, but {account} = {total:,} (off by {total - read:+,})")
-    line = Markup('<tr><th scope="row">{}</th><td class="cio-number">{}</td></tr>')
-    body = joined(line.format(name, as_html(count)) for name, count in parts.items())
+    line = Markup('<tr><th scope="row">{}</th><td class="cio-number">{}</td><td>{}</td></tr>')
+    check = Markup('<span class="cio-check">✓ equal</span>')
+    body = joined(line.format(name, as_html(count), "") for name, count in parts.items())
+    foot = line.format("Accounted for", as_html(total), "") + line.format("Read", as_html(read), check)
     html = Markup(
-        '<figure class="cio-block cio-table cio-balance"><figcaption>{}</figcaption><table><tbody>{}</tbody><tfoot>'
-        '<tr><th scope="row">Accounted for</th><td class="cio-number">{}</td></tr>'
-        '<tr><th scope="row">Read</th><td class="cio-number">{} <span class="cio-check">✓ equal</span></td></tr>'
-        "</tfoot></table></figure>"
-    ).format(title, body, as_html(total), as_html(read))
+        '<figure class="cio-block cio-table cio-balance"><figcaption>{}</figcaption><table><tbody>{}</tbody>'
+        "<tfoot>{}</tfoot></table></figure>"
+    ).format(title, body, foot)
     return Display(html, f"{title}: {read:,} read, all accounted for")

@@ -10,7 +10,7 @@ from decimal import Decimal
 from markupsafe import Markup
 
 NOTHING = "–"
-SHOWN_CHARACTERS = 80
+SHOWN_CHARACTERS = 240
 TITLE_CHARACTERS = 2_000
 
 # Control characters have no glyph; Unicode's "control pictures" block has one for each.
@@ -28,6 +28,8 @@ def as_text(value: object, form: str = "") -> str:
         return _number(value, form)
     if isinstance(value, datetime | date | time | timedelta):
         return _moment(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(as_text(part, form) for part in value)
     return str(value).translate(_PICTURES)
 
 
@@ -37,7 +39,7 @@ def _number(value: int | float | Decimal, form: str) -> str:
     if form == "id":
         return str(value)
     if form == "percent":
-        return f"{value * 100:,.1f} %"
+        return f"{value:,.1%}"
     if form == "bytes":
         return _bytes(float(value))
     if form == "seconds":
@@ -71,11 +73,11 @@ def _seconds(seconds: float) -> str:
 
 
 def _moment(value: datetime | date | time | timedelta) -> str:
-    """ISO; a moment that carries a zone is turned into UTC and says so, one without a zone stays as it is."""
+    """ISO, seconds only where there are some; a moment with a zone is turned into UTC and says so."""
     if isinstance(value, datetime):
-        if value.tzinfo is None:
-            return value.isoformat(sep=" ", timespec="seconds")
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        utc = value.astimezone(UTC) if value.tzinfo else value
+        exact = utc.microsecond or utc.second
+        return f"{utc:%Y-%m-%d} {utc:{'%H:%M:%S' if exact else '%H:%M'}}{' UTC' if value.tzinfo else ''}"
     if isinstance(value, timedelta):
         return _seconds(value.total_seconds())
     return value.isoformat()
