@@ -24,6 +24,7 @@ import pydantic
 
 from cio2d365 import artefacts
 from cio2d365.errors import SettingsError
+from cio2d365.run.scrub import leaked
 
 _PLAIN = {"str": str, "int": int, "float": float, "bool": bool}
 _SECRET = re.compile(r"secret|passw|token|credential|api_?key|private_?key|client_?key|bearer", re.IGNORECASE)
@@ -69,8 +70,10 @@ def checked(notebook: Path, values: Mapping[str, object]) -> dict[str, object]:
     Raises SettingsError naming the nearest known name, or the allowed type. The value is not repeated (L10).
     """
     declared = {p.name: p for p in parameters(notebook)}
-    for name in values:
+    for name, value in values.items():
         _refuse_secret(name, notebook.name)
+        if leaked(str(value)):
+            raise SettingsError(f"{notebook.name}: the value of {name} holds a secret; those come from the environment")
         if name not in declared:
             raise unknown(name, declared, notebook.name)
     try:
@@ -161,6 +164,8 @@ def _parameter(line: ast.AnnAssign, comments: Mapping[int, str], where: str) -> 
     assert isinstance(line.target, ast.Name)
     name = line.target.id
     _refuse_secret(name, where)
+    if name.startswith("_"):
+        raise SettingsError(f"{where}: a parameter's name does not begin with an underscore, as {name} does")
     kind = _kind(line.annotation, name, where)
     try:
         default = ast.literal_eval(line.value) if line.value else None

@@ -1,0 +1,51 @@
+import json
+from pathlib import Path
+
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from cio2d365.run.scrub import leaked, redacted, scrubbed
+
+
+@pytest.mark.parametrize("text", ["key k<3&y/+ end", "k%3C3%26y%2F%2B", "k&lt;3&amp;y/+", json.dumps({"a": "k<3&y/+"})])
+def test_a_secret_is_found_as_it_is_and_encoded(text: str) -> None:
+    environment = {"CIO_APP_API_KEY": "k<3&y/+"}
+    assert leaked(text, environment) == "CIO_APP_API_KEY"
+    assert "3" not in redacted(text, environment).replace("[CIO_APP_API_KEY]", "")
+
+
+@pytest.mark.parametrize("value", ["", "abc", "12345"])
+def test_a_value_too_short_to_be_told_from_text_is_not_looked_for(value: str) -> None:
+    assert leaked(f"x {value} y", {"DATAVERSE_CLIENT_SECRET": value}) is None
+
+
+def test_text_without_a_secret_stays() -> None:
+    environment = {"DATAVERSE_CLIENT_SECRET": "hunter2hunter2"}
+    assert leaked("nothing", environment) is None
+    assert redacted("nothing", environment) == "nothing"
+
+
+def test_metadata_and_folders_of_this_machine_go_and_results_stay(tmp_path: Path) -> None:
+    folder = tmp_path / "acme"
+    cell = new_code_cell(f"root = {str(folder)!r}")
+    cell.metadata["papermill"] = {"status": "completed"}
+    cell.outputs = [
+        new_output("stream", name="stdout", text=f"wrote {folder}/x\n"),
+        new_output("error", ename="E", evalue=f"{folder}", traceback=[f"File {folder}/y.py"]),
+        new_output("display_data", data={"text/plain": f"a customer's path {folder}"}),
+    ]
+    notebook = new_notebook(cells=[cell], metadata={"papermill": {"parameters": {"x": 1}}, "widgets": {}})
+    clean = scrubbed(notebook, [folder])
+    assert clean.metadata == {}
+    assert clean.cells[0].metadata == {}
+    assert clean.cells[0].source == "root = '…'"
+    assert clean.cells[0].outputs[0].text == "wrote …/x\n"
+    assert (clean.cells[0].outputs[1].evalue, clean.cells[0].outputs[1].traceback) == ("…", ["File …/y.py"])
+    assert str(folder) in clean.cells[0].outputs[2].data["text/plain"]
+    assert "papermill" in notebook.metadata
+
+
+def test_a_folder_inside_another_is_not_cut_in_two(tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    clean = scrubbed(new_notebook(cells=[new_code_cell(f"{inner}/x {tmp_path}/y")]), [tmp_path, inner])
+    assert clean.cells[0].source == "…/x …/y"
