@@ -123,7 +123,7 @@ class Simulator:
         if action and verb == "commit_then_delay":
             await asyncio.sleep(float(action["seconds"]))
         if dropped:
-            wire.hang_up(send, reset=False)
+            await wire.hang_up(send, reset=False)
             return
         await wire.deliver(send, faults.reshaped(action, answer) if action else answer, action)
 

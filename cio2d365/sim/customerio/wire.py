@@ -1,6 +1,7 @@
 """Sending an answer over ASGI, whole or broken in the ways a fault asks for."""
 
 import asyncio
+import os
 import socket
 import struct
 from typing import Any
@@ -10,6 +11,9 @@ from starlette.types import Receive, Send
 from cio2d365.sim.customerio.call import Answer
 
 SLICE = 1024
+SETTLE_SECONDS = 0.05
+# struct linger: two ints, on Windows two shorts.
+NO_LINGER = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 
 async def body_of(receive: Receive) -> bytes:
@@ -28,7 +32,7 @@ async def deliver(send: Send, answer: Answer, action: dict[str, Any] | None) -> 
     if action and verb in ("reset_after", "truncate_after"):
         await _start(send, answer)
         await _part(send, answer.body[: int(action["bytes"])])
-        hang_up(send, reset=verb == "reset_after")
+        await hang_up(send, reset=verb == "reset_after")
     elif action and verb == "slow":
         await _drip(send, answer, float(action["bytes_per_second"]))
     else:
@@ -36,7 +40,7 @@ async def deliver(send: Send, answer: Answer, action: dict[str, Any] | None) -> 
         await send({"type": "http.response.body", "body": answer.body})
 
 
-def hang_up(send: Send, *, reset: bool) -> None:
+async def hang_up(send: Send, *, reset: bool) -> None:
     """Close the connection under the request: with a reset, or cleanly after what was written.
 
     The server's own `send` knows the transport (uvicorn keeps it on the request cycle); another server gets the
@@ -45,12 +49,13 @@ def hang_up(send: Send, *, reset: bool) -> None:
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is None:
         raise ConnectionResetError("simulated loss of the connection")
-    if not reset:
+    if reset:
+        await asyncio.sleep(SETTLE_SECONDS)  # a reset overtakes bytes that the other side has not read yet
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+        transport.abort()
+    else:
         transport.close()
-        return
-    connection = transport.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
+    await asyncio.sleep(SETTLE_SECONDS)  # until the server has noticed, or it logs an unfinished answer
 
 
 async def _start(send: Send, answer: Answer) -> None:

@@ -116,11 +116,19 @@ def test_commit_then_status_commits_and_says_otherwise(calm: httpx.Client) -> No
     assert people(calm) == 1
 
 
-@pytest.mark.parametrize("verb", ["truncate_after", "reset_after"])
-def test_a_body_can_end_early(calm: httpx.Client, verb: str) -> None:
+@pytest.mark.parametrize(
+    ("verb", "error"), [("truncate_after", httpx.RemoteProtocolError), ("reset_after", httpx.ReadError)]
+)
+def test_a_body_can_end_early_after_real_headers(
+    calm: httpx.Client, verb: str, error: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
     fault(calm, {"verb": verb, "bytes": 5}, path="/v1/")
-    with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
-        calm.get("/v1/info/ip_addresses")
+    with calm.stream("GET", "/v1/info/ip_addresses") as answer:
+        assert answer.status_code == 200
+        assert int(answer.headers["content-length"]) > 5
+        with pytest.raises(error):
+            answer.read()
+    assert caplog.records == []
 
 
 def test_a_body_can_be_replaced(calm: httpx.Client) -> None:
