@@ -61,6 +61,17 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class _Target:
+    """What is known about the target, and the limits of the proposal."""
+
+    existing: abc.Mapping[str, Table]
+    company_type: str | None
+    object_tables: abc.Mapping[str, str]
+    prefix: str
+    budget: int
+
+
+@dataclass(frozen=True)
 class _Group:
     """Fields that share their target tables: those of all people, or of the objects of one type."""
 
@@ -68,7 +79,7 @@ class _Group:
     rows: tuple[Row, ...]
     tables: tuple[Table, ...]
     standards: tuple[Standard, ...]
-    prefix: str
+    target: _Target
 
 
 def propose_mapping(
@@ -79,36 +90,32 @@ def propose_mapping(
     company_type: str | None,
     object_tables: abc.Mapping[str, str],
     prefix: str = "cio",
+    budget: int = COLUMN_BUDGET,
 ) -> Mapping:
     """The map for all fields of all people and objects, in a stable order.
 
     `traits` and the frames of `objects` (by type id) come from `profile_traits`; `existing` are the target's tables;
     `object_tables` names the table of each type that is not the company's. People's fields go to contact and lead
     alike: to the standard column where a table has it and all values fit its kind, else to one custom column of the
-    same name on each table. Fields that are mostly empty are proposed and flagged; nothing is dropped.
+    same name on each table; beyond `budget` custom columns to its JSON column. Fields that are mostly empty are
+    proposed and flagged; nothing is dropped.
     """
-    people = _Group("person", _rows(traits), tuple(_table(t, existing) for t in PERSON_TABLES), PERSON, prefix)
+    target = _Target(existing, company_type, object_tables, prefix, budget)
+    people = _Group("person", _rows(traits), tuple(_table(t, existing) for t in PERSON_TABLES), PERSON, target)
     fields = [*_system_fields(people, carried_by), *_fields(people, carried_by)]
     for type_id in sorted(objects):
-        rows = _rows(objects[type_id])
-        fields += _object_fields(type_id, rows, existing, company_type, object_tables, prefix)
+        fields += _object_fields(type_id, _rows(objects[type_id]), target)
     return Mapping(tuple(fields), prefix, company_type or "")
 
 
-def _object_fields(
-    type_id: str,
-    rows: tuple[Row, ...],
-    existing: abc.Mapping[str, Table],
-    company_type: str | None,
-    object_tables: abc.Mapping[str, str],
-    prefix: str,
-) -> list[FieldMap]:
+def _object_fields(type_id: str, rows: tuple[Row, ...], target: _Target) -> list[FieldMap]:
     source = f"object.{type_id}"
-    if type_id == company_type:
-        group = _Group(source, rows, (_table("account", existing),), ACCOUNT, prefix)
-    elif type_id in object_tables:
-        table = _table(object_tables[type_id], existing)
-        group = _Group(source, rows, (table,), (Standard(table.primary_name, (table.name,), OBJECT_NAME),), prefix)
+    if type_id == target.company_type:
+        group = _Group(source, rows, (_table("account", target.existing),), ACCOUNT, target)
+    elif type_id in target.object_tables:
+        table = _table(target.object_tables[type_id], target.existing)
+        named = Standard(table.primary_name, (table.name,), OBJECT_NAME)
+        group = _Group(source, rows, (table,), (named,), target)
     else:
         return [FieldMap(f"{source}.{r['trait']}", "skip", evidence="no table for objects of this type") for r in rows]
     return [*_system_fields(group, object_carried_by), *_fields(group, object_carried_by)]
@@ -140,7 +147,7 @@ def _fields(group: _Group, carried: abc.Callable[[str], str]) -> list[FieldMap]:
     own = [r for r in group.rows if not carried(r["trait"])]
     claims = _claims(group, own)
     names = _custom_names(group, [r for r in own if _open_tables(group, claims, r)])
-    allowed = _within_budget(own, names)
+    allowed = _within_budget(own, names, group.target.budget)
     return [field for row in own for field in _row_fields(group, row, claims, names, allowed)]
 
 
@@ -203,10 +210,10 @@ def _custom_names(group: _Group, rows: list[Row]) -> dict[str, str]:
     """A column name for each row that is free, or already has the wanted kind, on all tables of the group."""
     taken = OWN_COLUMNS | {x.name for t in group.tables for x in t.lookups} | {t.primary_name for t in group.tables}
     wanted = {r["trait"]: _wanted_kind(r) for r in rows}
-    lifecycle = _lifecycle(rows, f"{group.prefix}_lifecyclestage")
+    lifecycle = _lifecycle(rows, f"{group.target.prefix}_lifecyclestage")
     while True:
         free = [trait for trait in wanted if trait not in lifecycle]
-        names = column_names(free, prefix=group.prefix, taken={*taken, *lifecycle.values()}) | lifecycle
+        names = column_names(free, prefix=group.target.prefix, taken={*taken, *lifecycle.values()}) | lifecycle
         clashing = {n for trait, n in names.items() if _clashes(group, n, wanted[trait]) and trait not in lifecycle}
         if not clashing:
             return names
@@ -235,10 +242,10 @@ def _is_choice(row: Row) -> bool:
     return len(set(labels)) == len(labels) and all(v.isprintable() for v in labels)
 
 
-def _within_budget(rows: list[Row], names: abc.Mapping[str, str]) -> frozenset[str]:
+def _within_budget(rows: list[Row], names: abc.Mapping[str, str], budget: int) -> frozenset[str]:
     """Traits that still get a custom column when the budget is spent on the fullest ones first."""
     custom = sorted((r for r in rows if r["trait"] in names), key=lambda r: (-int(r["present"]), str(r["trait"])))
-    return frozenset(str(r["trait"]) for r in custom[:COLUMN_BUDGET])
+    return frozenset(str(r["trait"]) for r in custom[:budget])
 
 
 def _row_fields(
@@ -316,7 +323,7 @@ def _field(
 
 
 def _json_field(group: _Group, row: Row) -> FieldMap:
-    reason = f"more than {COLUMN_BUDGET} custom columns; {_count(row)}"
+    reason = f"more than {group.target.budget} custom columns; {_count(row)}"
     return FieldMap(f"{group.source}.{row['trait']}", "json", evidence=reason, flagged=bool(row["flagged"]))
 
 

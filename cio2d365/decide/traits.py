@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
+from cio2d365.decide import documents
 from cio2d365.decide.evidence import finish, merge, propose, tally
 from cio2d365.decide.json_scan import scan
 from cio2d365.decide.names import reads_as_code, slug
 from cio2d365.decide.system_traits import is_system
 from cio2d365.decide.value_types import TYPES, value_type
 
-NULL_RATE = 0.80
-"""A trait is flagged when strictly more of it is missing (SR-064)."""
 
-FEW_VALUES, MANY_VALUES = 10, 200
-"""Distinct values: above the first, up to the second an Option Set is proposed; up to the first offered (SR-063)."""
+@dataclass(frozen=True)
+class TraitRules:
+    """Thresholds of the profile, checked on creation (DecisionError with the allowed range).
 
-REPEATS = 5.0
-"""Rows per distinct value from which values count as a category."""
+    A trait is flagged when strictly more than `null_rate` of it is missing (SR-064). An Option Set is proposed for more
+    than `few_values` and at most `many_values` distinct values, offered for fewer, if a value occurs `repeats` times on
+    average (SR-063).
+    """
+
+    null_rate: float = 0.80
+    few_values: int = 10
+    many_values: int = 200
+    repeats: float = 5.0
+
+    def __post_init__(self) -> None:
+        documents.within(self.null_rate, 0.0, 1.0, "traits: null_rate")
+        documents.within(self.few_values, 1, self.many_values, "traits: few_values")
+        documents.within(self.many_values, 1, COUNTED, "traits: many_values")
+        documents.within(self.repeats, 1.0, 1e6, "traits: repeats")
+
+
+COUNTED = 1_024
+"""Distinct values per trait that are counted one by one."""
 
 LABEL_LENGTH = 100
 """Longest value that is taken for a label."""
 
 TOP = 10
-_COUNTED = 1_024
 _BATCH = 50_000
 _EVIDENCE = (*TYPES, "max_length", "places", "minimum", "maximum", "low", "high", "sketch", "examples")
 _PERSONAL = re.compile(
@@ -34,6 +51,7 @@ _PERSONAL = re.compile(
     r"|city|birthday|birthdate|dob|birth|gender|sex|ip|latitude|longitude|iban|ssn|passport|salary|religion|health|nationality)"
     r"(?:_|\Z)"
 )
+DEFAULT_RULES = TraitRules()
 _PROPOSAL = {
     "kind": pl.String,
     "majority": pl.String,
@@ -49,7 +67,9 @@ _PROPOSAL = {
 }
 
 
-def profile_traits(rows: pl.DataFrame, *, key: str, classes: pl.DataFrame | None = None) -> pl.DataFrame:
+def profile_traits(
+    rows: pl.DataFrame, *, key: str, classes: pl.DataFrame | None = None, rules: TraitRules = DEFAULT_RULES
+) -> pl.DataFrame:
     """One row per trait, most present first. `rows` has the column `key` and `attributes` (JSON objects).
 
     trait; rows (denominator: all of `rows`); present (neither missing, null, "" nor blank); null_rate; a count per
@@ -64,9 +84,11 @@ def profile_traits(rows: pl.DataFrame, *, key: str, classes: pl.DataFrame | None
     parts, counts = _scan_batches(grouped, key)
     overall = finish(merge(parts.lazy(), ["trait"])).collect().with_columns(rows=pl.lit(rows.height, pl.Int64))
     profile = overall.with_columns(present="filled", null_rate=1 - pl.col("filled") / pl.col("rows"))
-    judged = profile.hstack(_judgements(profile)).join(_top(counts, profile), on="trait", how="left")
+    judged = profile.hstack(_judgements(profile, rules)).join(
+        _top(counts, profile, rules.many_values), on="trait", how="left"
+    )
     found = judged.join(_per_class(parts, grouped), on="trait", how="left")
-    ordered = found.with_columns(flagged=pl.col("null_rate") > NULL_RATE).sort(
+    ordered = found.with_columns(flagged=pl.col("null_rate") > rules.null_rate).sort(
         ["present", "trait"], descending=[True, False]
     )
     return ordered.select(
@@ -101,14 +123,14 @@ def _scan_batch(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     filled = typed.filter(~pl.col("type").is_in(["null", "empty"]))
     counts = filled.group_by("trait", value="text").agg(count=pl.len().cast(pl.Int64))
     commonest = counts.sort(["count", "value"], descending=[True, False]).group_by("trait", maintain_order=True)
-    return evidence, commonest.head(_COUNTED)
+    return evidence, commonest.head(COUNTED)
 
 
-def _judgements(profile: pl.DataFrame) -> pl.DataFrame:
-    return pl.DataFrame([_judge(row) for row in profile.iter_rows(named=True)], schema=_PROPOSAL)
+def _judgements(profile: pl.DataFrame, rules: TraitRules) -> pl.DataFrame:
+    return pl.DataFrame([_judge(row, rules) for row in profile.iter_rows(named=True)], schema=_PROPOSAL)
 
 
-def _judge(row: dict[str, Any]) -> dict[str, Any]:
+def _judge(row: dict[str, Any], rules: TraitRules) -> dict[str, Any]:
     proposal = propose(row["trait"], row)
     return {
         "kind": proposal.kind,
@@ -119,23 +141,23 @@ def _judge(row: dict[str, Any]) -> dict[str, Any]:
         "precision": proposal.precision,
         "rounding": proposal.rounding,
         "note": proposal.note,
-        "option_set": _option_set(row, proposal.kind),
+        "option_set": _option_set(row, proposal.kind, rules),
         "personal": _PERSONAL.search(slug(row["trait"])) is not None,
         "system": is_system(row["trait"]),
     }
 
 
-def _option_set(row: dict[str, Any], kind: str) -> str:
-    """Whether the values could be a closed list; above 200 distinct values never (B-055)."""
+def _option_set(row: dict[str, Any], kind: str, rules: TraitRules) -> str:
+    """Whether the values could be a closed list; with too many distinct values never (B-055)."""
     distinct, present = row["distinct"], row["present"]
     is_label = kind == "string" and (row["max_length"] or 0) <= LABEL_LENGTH and not reads_as_code(row["trait"])
-    if not is_label or not 1 < distinct <= MANY_VALUES or present / distinct < REPEATS:
+    if not is_label or not 1 < distinct <= rules.many_values or present / distinct < rules.repeats:
         return ""
-    return "proposed" if distinct > FEW_VALUES else "alternative"
+    return "proposed" if distinct > rules.few_values else "alternative"
 
 
-def _top(counts: pl.DataFrame, profile: pl.DataFrame) -> pl.DataFrame:
-    shown = profile.select("trait", shown=pl.when(pl.col("distinct") <= MANY_VALUES).then(MANY_VALUES).otherwise(TOP))
+def _top(counts: pl.DataFrame, profile: pl.DataFrame, many: int) -> pl.DataFrame:
+    shown = profile.select("trait", shown=pl.when(pl.col("distinct") <= many).then(many).otherwise(TOP))
     ranked = counts.sort(["count", "value"], descending=[True, False]).join(shown, on="trait", maintain_order="left")
     kept = ranked.filter(pl.int_range(pl.len()).over("trait") < pl.col("shown"))
     return kept.group_by("trait", maintain_order=True).agg(top=pl.struct("value", "count"))

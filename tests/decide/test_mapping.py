@@ -12,7 +12,6 @@ import pytest
 import tomlkit
 
 from cio2d365.decide.mapping import (
-    COLUMN_BUDGET,
     OPTION_BASE,
     FieldMap,
     Mapping,
@@ -268,10 +267,15 @@ def test_what_the_source_keeps_about_an_object_is_not_a_field() -> None:
     assert [(f.source, f.action) for f in fields] == [("object.1._created", "skip"), ("object.1.cio_object_id", "skip")]
 
 
-def test_beyond_the_column_budget_fields_go_to_the_json_column() -> None:
-    mapping = proposed(traits({f"k{n:04}": 1 for n in range(COLUMN_BUDGET + 2)}))
-    actions = [f.action for f in mapping.fields]
-    assert (actions.count("column"), actions.count("json")) == (COLUMN_BUDGET, 2)
+def test_beyond_the_column_budget_fields_go_to_the_json_column_emptiest_first() -> None:
+    rows = traits({"a": 1, "b": 1, "c": 1}, {"a": 1, "c": 1}, {"c": 1})
+    mapping = propose_mapping(rows, {}, existing=EXISTING, company_type=None, object_tables={}, budget=2)
+    assert {f.source: f.action for f in mapping.fields} == {
+        "person.a": "column",
+        "person.b": "json",
+        "person.c": "column",
+    }
+    assert mapping.fields[1].evidence == "more than 2 custom columns; 1 of 3 rows"
 
 
 def test_custom_columns_lists_what_has_to_be_made_per_table() -> None:

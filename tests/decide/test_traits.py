@@ -8,7 +8,8 @@ import orjson
 import polars as pl
 import pytest
 
-from cio2d365.decide.traits import profile_traits
+from cio2d365.decide.traits import TraitRules, profile_traits
+from cio2d365.errors import DecisionError
 
 COLUMNS = ("person_key", "attributes")
 
@@ -156,3 +157,20 @@ def test_names_are_told_apart_by_case_and_sorted_by_presence() -> None:
 def test_nobody_has_no_traits() -> None:
     assert profile_traits(people(), key="person_key").is_empty()
     assert profile_traits(people(None, "{}", "broken"), key="person_key").is_empty()
+
+
+def test_every_threshold_is_a_parameter() -> None:
+    rows = people(*({"x": f"v{n % 3}"} for n in range(6)), {}, {})
+    strict = TraitRules(null_rate=0.2, few_values=2, many_values=3, repeats=2)
+    row = profile_traits(rows, key="person_key", rules=strict).row(0, named=True)
+    assert (row["flagged"], row["option_set"]) == (True, "proposed")
+    default = profile_traits(rows, key="person_key").row(0, named=True)
+    assert (default["flagged"], default["option_set"]) == (False, "")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"null_rate": 80.0}, {"few_values": 0}, {"few_values": 300}, {"many_values": 5_000}, {"repeats": 0.0}]
+)
+def test_thresholds_out_of_range_are_refused_with_the_range(wrong: dict[str, Any]) -> None:
+    with pytest.raises(DecisionError, match="allowed are"):
+        TraitRules(**wrong)
