@@ -81,7 +81,6 @@ class Pace:
     def wait(self) -> None:
         """Block until this caller's turn."""
         while (delay := self._take()) > 0:
-            self.waited += delay
             self._sleep(delay)
 
     def pause(self, seconds: float) -> None:
@@ -94,6 +93,7 @@ class Pace:
         with self._lock:
             now = self._clock()
             if now < self._next:
+                self.waited += self._next - now
                 return self._next - now
             self._next = now + self._gap
             return 0.0
@@ -103,13 +103,15 @@ class Pace:
 class Patience:
     """How long a call keeps trying: attempts after failures, and seconds for one wait and for all waits of one call.
 
-    An answer that names the time to wait is not a failure: only `total` bounds how often it is obeyed.
+    An answer that names the time to wait is not a failure: only `total` bounds how often it is obeyed. `reach` is for
+    a host that has never answered: most likely its name is wrong (F-11).
     """
 
     attempts: int = 8
     longest_wait: float = 300.0
     total: float = 1800.0
     first_wait: float = 0.5
+    reach: float = 15.0
 
 
 @dataclass
@@ -121,17 +123,22 @@ class Traffic:
     repeated: int = 0
 
 
+def _never(_: Response) -> bool:
+    return False
+
+
 class Transport:
     """Sends requests to one origin.
 
-    `authorize(fresh)` gives the Authorization header; `fresh=True` asks for a new token after a 401. `client` is the
-    seam for tests: any httpx.BaseTransport.
+    `authorize(refused)` gives the Authorization header; `refused` is the header that the server has just answered with
+    401, empty otherwise, so that many workers with one expired token ask for one new token. `client` is the seam for
+    tests: any httpx.BaseTransport.
     """
 
     def __init__(
         self,
         origin: str,
-        authorize: Callable[[bool], str],
+        authorize: Callable[[str], str],
         *,
         pace: Pace | None = None,
         patience: Patience | None = None,
@@ -146,9 +153,11 @@ class Transport:
         self._patience = patience or Patience()
         self._authorize = authorize
         self._jitter = jitter
+        self._answered = False
+        self._counting = threading.Lock()
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=32)
         self._client = httpx.Client(
-            transport=client, headers=dict(headers or {}), timeout=httpx.Timeout(timeout, connect=20.0), limits=limits
+            transport=client, headers=dict(headers or {}), timeout=httpx.Timeout(timeout, connect=10.0), limits=limits
         )
 
     def __enter__(self) -> Transport:
@@ -161,54 +170,67 @@ class Transport:
         """Close the connections."""
         self._client.close()
 
-    def send(self, request: Request) -> Response:
-        """The first answer that is not transient; the caller reads its status.
+    def send(self, request: Request, *, settled: Callable[[Response], bool] = _never) -> Response:
+        """The first answer that is not transient, or that `settled` wants to see; the caller reads its status.
 
         Raises Transient when patience is at an end, OutcomeUnknown when an unrepeatable write ended unclearly,
-        AuthorityError on 401 after a fresh token, Terminal on a redirect.
+        AuthorityError on 401 after a fresh token, Terminal on a redirect, SettingsError when the host never answered.
         """
-        spent, failures, fresh = 0.0, 0, False
+        spent, failures, refused = 0.0, 0, ""
         while True:
-            answer = self._once(request, fresh)
+            header = self._authorize(refused)
+            answer = self._once(request, header)
             if isinstance(answer, Response):
-                if answer.status == 401 and not fresh:
-                    fresh = True
+                if answer.status == 401 and not refused:
+                    refused = header
                     continue
-                if answer.status not in TRANSIENT_STATUS:
+                if answer.status not in TRANSIENT_STATUS or settled(answer):
                     return _settled(answer, request)
             self._refuse_blind_repeat(request, answer)
-            asked = retry_after(answer.headers) if isinstance(answer, Response) else None
+            # A named wait of nothing, repeated for ever, would be a loop without an end (L16): it counts as a failure.
+            asked = retry_after(answer.headers) or None if isinstance(answer, Response) else None
             failures += asked is None
             wait = self._backoff(failures) if asked is None else asked
+            self._refuse_silence(answer, spent + wait)
             if failures == self._patience.attempts or spent + wait > self._patience.total:
                 raise Transient(f"{request.label} at {self.origin} gave up after {spent:.0f} s: {_reason(answer)}")
             spent += wait
-            self.traffic.repeated += 1
+            self._count("repeated")
             self.pace.pause(wait)
 
     def relative(self, url: str) -> str:
         """Path and query of a link that the server handed out; Refused when it leads to another origin (B-114)."""
         parts = urlsplit(url)
-        if parts.netloc and f"{parts.scheme}://{parts.netloc}" != self.origin:
+        if (parts.scheme or parts.netloc) and _origin(url) != _origin(self.origin):
             raise Refused(f"{self.origin} handed out a link to {parts.scheme}://{parts.netloc}; it was not followed")
-        return f"{parts.path}?{parts.query}" if parts.query else parts.path
+        path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        return _rooted(path)
 
-    def _once(self, request: Request, fresh: bool) -> Response | httpx.HTTPError:
+    def _once(self, request: Request, authorization: str) -> Response | httpx.HTTPError:
+        if not (authorization.isascii() and authorization.isprintable()):
+            raise SettingsError(f"the credential for {self.origin} holds characters that no header can carry")
         self.pace.wait()
-        headers = {"Authorization": self._authorize(fresh), **request.headers}
-        self.traffic.requests += 1
+        self._count("requests")
+        url = f"{self.origin}{_rooted(request.path)}"
+        headers = {"Authorization": authorization, **request.headers}
         try:
-            # relative() and the builders give paths only, so that a token cannot leave for another host
-            answer = self._client.request(
-                request.method, f"{self.origin}{request.path}", content=request.body, headers=headers
-            )
+            answer = self._client.request(request.method, url, content=request.body, headers=headers)
         except httpx.InvalidURL as error:
             raise SettingsError(f"{self.origin} is not a usable address: {error}") from None
         except httpx.HTTPError as error:
             return error
+        self._answered = True
         if answer.status_code == 429:
-            self.traffic.throttled += 1
-        return Response(answer.status_code, answer.headers, answer.content)
+            self._count("throttled")
+        return Response(answer.status_code, answer.headers, _without(authorization, answer))
+
+    def _count(self, what: str) -> None:
+        with self._counting:
+            setattr(self.traffic, what, getattr(self.traffic, what) + 1)
+
+    def _refuse_silence(self, answer: Response | httpx.HTTPError, waited: float) -> None:
+        if isinstance(answer, httpx.ConnectError) and not self._answered and waited > self._patience.reach:
+            raise SettingsError(f"{self.origin} cannot be reached ({answer}); is the address right?")
 
     def _refuse_blind_repeat(self, request: Request, answer: Response | httpx.HTTPError) -> None:
         if request.repeatable or isinstance(answer, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
@@ -220,6 +242,24 @@ class Transport:
     def _backoff(self, failures: int) -> float:
         longest = min(self._patience.first_wait * 2.0 ** (failures - 1), self._patience.longest_wait)
         return longest * (0.5 + self._jitter() / 2)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+
+
+def _rooted(path: str) -> str:
+    # "@elsewhere/x" or ".elsewhere/x" behind an origin would be another host, and the token would go there (L12).
+    if not path.startswith("/"):
+        raise Refused(f"{path[:60]!r} is not a path from the root of the server; it was not followed")
+    return path
+
+
+def _without(secret: str, answer: httpx.Response) -> bytes:
+    """The body; a server that echoes the credential in an error does not bring it into our messages (L10)."""
+    body = answer.content
+    return body if answer.status_code < 400 else body.replace(secret.rpartition(" ")[2].encode(), b"[hidden]")
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -254,8 +294,11 @@ def _reason(answer: Response | httpx.HTTPError) -> str:
 
 
 def json_body(value: object) -> bytes:
-    """JSON bytes of a request body; NaN and infinities are refused because they are not JSON (B-037)."""
+    """JSON bytes of a request body; ValueError for NaN and infinities, which are not JSON (B-037)."""
     try:
-        return orjson.dumps(value)
+        body = orjson.dumps(value)
     except TypeError:
         return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    if b"null" in body:
+        json.dumps(value, allow_nan=False, default=str)  # orjson writes null for them without a word
+    return body

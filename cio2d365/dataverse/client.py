@@ -13,11 +13,13 @@ from cio2d365.dataverse import requests
 from cio2d365.dataverse.codes import Class, ServerError, read_error
 from cio2d365.errors import AuthorityError, RequestRejected, Terminal, Transient
 from cio2d365.tables import Table
-from cio2d365.transport import Request, Response, Transport
+from cio2d365.transport import Request, Response, Transport, retry_after
 
 Row = dict[str, Any]
 TRIES = 3
-LOCK_TRIES, LOCK_WAIT = 40, 15.0  # a customisation can hold the lock for minutes (F-09)
+# Refusals worth the same request again: how often in all, and how many seconds the wait grows by each time.
+AGAIN: Mapping[Class, tuple[int, float]] = {Class.TRANSIENT: (5, 1.0), Class.UNKNOWN: (TRIES, 1.0)}
+LOCK_TRIES, LOCK_WAIT = 60, 15.0  # a customisation can hold the lock for minutes (F-09)
 
 
 @dataclass(frozen=True)
@@ -41,16 +43,17 @@ class Dataverse:
 
     def send(self, request: Request) -> Response:
         """The answer of a request that succeeded."""
-        for attempt in range(1, LOCK_TRIES + 1):
-            answer = self.transport.send(request)
+        attempt = 0
+        while True:
+            attempt += 1
+            answer = self.transport.send(request, settled=_is_locked)
             if answer.status < 400:
                 return answer
             error = read_error(answer)
-            if not _again(error, attempt):
-                break
-            if error.cause is Class.LOCK:
-                self.transport.pace.pause(LOCK_WAIT)
-        raise refusal(request, error)
+            wait = _wait(error.cause, attempt)
+            if wait is None:
+                raise refusal(request, error)
+            self.transport.pace.pause(max(wait, retry_after(answer.headers) or 0.0))
 
     def who_am_i(self) -> Identity:
         """The organisation and user behind the token."""
@@ -118,10 +121,17 @@ class Dataverse:
             raise Transient(f"{label}: the answer is not JSON: {answer.excerpt()}") from None
 
 
-def _again(error: ServerError, attempt: int) -> bool:
-    if error.cause is Class.LOCK:
-        return True
-    return error.cause is Class.TRANSIENT and attempt < TRIES
+def _is_locked(answer: Response) -> bool:
+    """The lock of a customisation comes as 429, but lasts minutes and is not about our pace (F-09)."""
+    return read_error(answer).cause is Class.LOCK
+
+
+def _wait(cause: Class, attempt: int) -> float | None:
+    """Seconds before the same request goes again, or None when it does not."""
+    if cause is Class.LOCK:
+        return LOCK_WAIT if attempt < LOCK_TRIES else None
+    tries, growth = AGAIN.get(cause, (1, 0.0))
+    return growth * attempt if attempt < tries else None
 
 
 def refusal(request: Request, error: ServerError) -> Exception:
