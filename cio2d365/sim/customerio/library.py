@@ -98,6 +98,7 @@ ENDPOINTS = (
     Endpoint("GET", "/v1/reporting_webhooks", listing("webhooks", "reporting_webhooks")),
     Endpoint("GET", "/v1/reporting_webhooks/{webhook_id}", _webhook),
     Endpoint("GET", "/v1/esp/suppression/{suppression_type}", _suppressed),
+    Endpoint("GET", "/v1/esp/domains/{domain}/suppression/{suppression_type}", _suppressed),
     Endpoint("GET", "/v1/esp/search_suppression/{email_address}", _suppression_of),
     Endpoint("GET", "/v1/imports/{import_id}", _no_import),
 )

@@ -20,9 +20,9 @@ Test = Callable[[Delivery], bool]
 def in_order(workspace: Workspace) -> list[Delivery]:
     """All deliveries, oldest first."""
     cached = workspace.cache.get("deliveries")
-    if cached is None or cached[0] != len(workspace.deliveries):
+    if cached is None or cached[0] != workspace.version:
         rows = sorted(workspace.deliveries, key=lambda d: (d.created, d.id))
-        workspace.cache["deliveries"] = cached = (len(rows), rows)
+        workspace.cache["deliveries"] = cached = (workspace.version, rows)
     found: list[Delivery] = cached[1]
     return found
 

@@ -40,8 +40,8 @@ def link_metrics(call: Call, deliveries: Sequence[Delivery]) -> Json:
 
 
 def journey_metrics(call: Call, deliveries: Sequence[Delivery]) -> Json:
-    """`start`, `end` and `res` are all required."""
-    if any(call.query.get(name, "") == "" for name in ("start", "end", "res")):
+    """`start`, `end` and `res` are all required; the vendor's Node client calls the last one `resolution`."""
+    if _unit(call) is None or any(call.query.get(name, "") == "" for name in ("start", "end")):
         raise ApiError(400, "start, end and res are required")
     series = metrics(call, deliveries)["metric"]["series"]
     known = {"started": "created", "messaged": "sent", "converted": "converted"}
@@ -52,9 +52,13 @@ def journey_metrics(call: Call, deliveries: Sequence[Delivery]) -> Json:
     }
 
 
+def _unit(call: Call) -> str | None:
+    return next((call.query[name] for name in ("res", "resolution", "period") if call.query.get(name)), None)
+
+
 def _buckets(call: Call) -> tuple[int, int, int]:
     """Begin, length of a step in seconds, number of steps."""
-    asked = call.query.get("res") or call.query.get("period") or "days"
+    asked = _unit(call) or "days"
     unit = ALIASES.get(asked, asked)
     if unit not in LENGTHS:
         raise ApiError(400, f"{asked} is not one of {', '.join(LENGTHS)}")

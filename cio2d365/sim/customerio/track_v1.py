@@ -8,6 +8,7 @@ from cio2d365.sim.customerio.errors import ApiError
 from cio2d365.sim.customerio.workspace import Json, Person
 
 EVENT_NAME_BYTES, EVENT_DATA_BYTES, ID_BYTES = 100, 100_000, 150
+METRICS = ("bounced", "clicked", "converted", "deferred", "delivered", "dropped", "opened", "spammed")
 KINDS = ("event", "page", "screen")
 PERSON = "/api/v1/customers/{identifier}"
 
@@ -165,6 +166,16 @@ def _named(call: Call, identifiers: Any, role: str) -> Person | None:
     return writes.find(call.workspace, kind, str(value))
 
 
+def _metric(call: Call) -> Json:
+    """`/metrics` names the metric under `metric`, the older `/push/events` under `event`."""
+    body = call.object()
+    delivery_id, metric = body.get("delivery_id"), body.get("metric") or body.get("event")
+    if not isinstance(delivery_id, str) or metric not in METRICS:
+        raise ApiError(400, f"delivery_id and a metric are required; metrics are {', '.join(METRICS)}")
+    writes.report_metric(call.workspace, delivery_id, metric, writes.moment_of(body.get("timestamp"), call.now))
+    return {}
+
+
 def _members(call: Call, *, add: bool) -> Json:
     ids, kind = call.object().get("ids"), call.query.get("id_type") or "id"
     segment = call.workspace.segments.get(call.path_number("segment_id"))
@@ -192,6 +203,8 @@ ENDPOINTS = (
     Endpoint("DELETE", f"{PERSON}/devices/{{device_id}}", _delete_device),
     Endpoint("POST", "/api/v1/events", _anonymous_event),
     Endpoint("POST", "/api/v1/merge_customers", _merge),
+    Endpoint("POST", "/api/v1/metrics", _metric),
+    Endpoint("POST", "/api/v1/push/events", _metric),
     Endpoint("POST", "/api/v1/segments/{segment_id}/add_customers", lambda call: _members(call, add=True)),
     Endpoint("POST", "/api/v1/segments/{segment_id}/remove_customers", lambda call: _members(call, add=False)),
 )

@@ -216,6 +216,17 @@ def _hand_over_history(workspace: Workspace, primary: str, secondary: str, oldes
     workspace.deliveries[:] = [replace(d, cio_id=primary) if d.cio_id == secondary else d for d in workspace.deliveries]
 
 
+def report_metric(workspace: Workspace, delivery_id: str, metric: str, at: int) -> None:
+    """What happened to a message after sending, in the delivery and in the log; an unknown delivery is passed over."""
+    for position, delivery in enumerate(workspace.deliveries):
+        if delivery.id == delivery_id:
+            reached = {**delivery.metrics, metric: delivery.metrics.get(metric, at)}
+            workspace.deliveries[position] = replace(delivery, metrics=reached)
+            data: Json = {"delivery_id": delivery_id, metric: at}
+            log(workspace, f"{metric}_{delivery.type}", at, delivery.cio_id, data=data, delivery_id=delivery_id)
+            return
+
+
 def log(workspace: Workspace, kind: str, at: int, cio_id: str | None, **more: Any) -> None:
     """Append to the activity log under a new ULID."""
     workspace.record(Activity(new_ulid(workspace, at), kind, at, cio_id, **more))

@@ -124,7 +124,11 @@ def test_metrics_count_the_deliveries_of_the_source(api: httpx.Client, sample: W
 
 
 def test_journey_metrics_need_all_three_parameters(api: httpx.Client) -> None:
-    assert api.get("/v1/campaigns/2/journey_metrics", params={"start": 1, "end": 2}).status_code == 400
+    window: dict[str, str | int] = {"start": 1_793_000_000, "end": 1_793_400_000}
+    assert api.get("/v1/campaigns/2/journey_metrics", params=window).status_code == 400
+    for name in ("res", "resolution"):
+        answer = api.get("/v1/campaigns/2/journey_metrics", params={**window, name: "days"})
+        assert len(answer.json()["journey_metric"]["started"]) == 5
 
 
 def test_control_totals_of_the_workspace(api: httpx.Client, sample: Workspace) -> None:

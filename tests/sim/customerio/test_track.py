@@ -9,7 +9,7 @@ import pytest
 
 from cio2d365.sim.customerio import create_app
 from cio2d365.sim.customerio.control import totals
-from cio2d365.sim.customerio.workspace import Segment
+from cio2d365.sim.customerio.workspace import Delivery, Segment
 from cio2d365.sim.sample import empty_workspace
 
 from .conftest import APP_KEY, SITE, TRACK_KEY, fresh, serving
@@ -42,6 +42,8 @@ class Two:
 @pytest.fixture(scope="module")
 def server() -> Iterator[httpx.Client]:
     workspace = empty_workspace()
+    now = workspace.clock.now()
+    workspace.deliveries.append(Delivery("d-1", "email", None, "x@b.example", "Hi", now, {"sent": now}))
     workspace.segments[1] = Segment(1, "Manual", "manual", 1, 1)
     with serving(workspace) as client:
         yield client
@@ -293,3 +295,12 @@ def test_an_older_change_does_not_win(two: Two) -> None:
     two.send("PUT", "v1/customers/42", {"plan": "new", "_timestamp": 1_700_000_100})
     two.send("PUT", "v1/customers/42", {"plan": "old", "_timestamp": 1_700_000_000})
     assert two.person("42")["attributes"]["plan"] == "new"
+
+
+def test_a_metric_that_arrives_late_shows_in_the_delivery_and_in_the_log(two: Two) -> None:
+    assert two.send("POST", "v1/metrics", {"delivery_id": "d-1", "metric": "opened"}).status_code == 200
+    two.send("POST", "v1/push/events", {"delivery_id": "d-1", "event": "converted"})
+    assert set(two.client.get("/v1/messages/d-1").json()["message"]["metrics"]) == {"sent", "opened", "converted"}
+    assert two.log(type="opened_email")[0]["delivery_id"] == "d-1"
+    assert two.send("POST", "v1/metrics", {"delivery_id": "d-1", "metric": "moved"}).status_code == 400
+    assert two.send("POST", "v1/metrics", {"delivery_id": "unknown", "metric": "opened"}).status_code == 200
