@@ -24,7 +24,8 @@ from cio2d365.show.progress import progress
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 out, err = Console(), Console(stderr=True)
 
-NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+HOME = Path(__file__).resolve().parent
+NOTEBOOKS = next(p for p in (HOME / "notebooks", HOME.parent / "notebooks") if p.is_dir())  # in a wheel, in a checkout
 Root = Annotated[Path, typer.Option(help="Folder that holds migrations/ and reports/.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the migration.")]
 Env = Annotated[str, typer.Option("--env", help="sandbox or production.")]
@@ -103,10 +104,29 @@ def _run(
         "apply": True,
     }
     folder = found.reports / run_id
-    with progress("Notebooks", len(chosen), "notebooks") as bar:
+    with progress("Notebooks", len(chosen), "notebooks") if err.is_terminal else _Lines() as bar:
         record = run.run_notebooks(chosen, parameters | (more or {}), folder, on_progress=bar)
     _tell(record)
     return int(record.exit_code)
+
+
+class _Lines:
+    """Progress for a log: one line as each notebook starts."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __enter__(self) -> _Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __call__(self, done: int, total: int, text: str) -> None:
+        name = text.partition(":")[0]
+        if name and name not in (self._last, "done"):
+            self._last = name
+            err.print(f"{name} ({done + 1} of {total})", markup=False, highlight=False)
 
 
 def _tell(record: run.RunRecord) -> None:
@@ -259,6 +279,16 @@ def rollback(
         out.print("Nothing was changed; --yes does it.")
     protected = int(done["protected"].sum())
     raise typer.Exit(1 if protected else 0)
+
+
+@app.command()
+def verify(folder: Annotated[Path, typer.Argument(metavar="REPORT_DIR", help="Folder of a run.")]) -> None:
+    """Compare the files of a report folder with the fingerprints in its manifest."""
+    changed = run.verify(folder)
+    for name in changed:
+        out.print(name, markup=False, highlight=False)
+    out.print("Every file is as it was written." if not changed else f"{len(changed)} files differ.")
+    raise typer.Exit(1 if changed else 0)
 
 
 @app.command()

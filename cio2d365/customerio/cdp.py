@@ -200,6 +200,26 @@ def _content_key(row: Row, seen: Counter[str]) -> str:
     return f"{digest}:{seen[digest]}"
 
 
+def suppressed(calls: Iterable[Call]) -> set[str]:
+    """User ids whose last word is User Suppressed: they must not come back from old files (B-093)."""
+    last: dict[str, bool] = {}
+    for call in sorted(calls, key=lambda c: (c.at, c.file, c.row)):
+        command, user = call.text("event_text"), call.text("user_id")
+        if user and command in ("User Suppressed", "User Unsuppressed"):
+            last[user] = command == "User Suppressed"
+    return {user for user, gone in last.items() if gone}
+
+
+def deleted(calls: Iterable[Call]) -> set[str]:
+    """User ids whose last call is User Deleted: a later identify makes a new person."""
+    last: dict[str, bool] = {}
+    for call in sorted(calls, key=lambda c: (c.at, c.file, c.row)):
+        command, user = call.text("event_text"), call.text("user_id")
+        if user and (call.kind == "identify" or command == "User Deleted"):
+            last[user] = command == "User Deleted"
+    return {user for user, gone in last.items() if gone}
+
+
 def known_anonymous(calls: Iterable[Call]) -> Iterator[tuple[str, str]]:
     """(anonymous id, user id) pairs that some call states."""
     for call in calls:

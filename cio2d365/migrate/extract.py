@@ -282,8 +282,11 @@ def _from_files(read: _Read, source: Source, calls: cdp.Calls, migration: Migrat
         for path in source.people_files:
             read.add("people", *csv_people.read_people(path))
     else:
-        people = cdp.people(identify)
-        read.add("people", people, merged=len(identify) - len(people))
+        every = cdp.people(identify)
+        gone = cdp.deleted(calls.calls) | cdp.suppressed(calls.calls)
+        people = [row for row in every if row["id"] not in gone]
+        read.add("people", people, merged=len(identify) - len(every), excluded=len(every) - len(people))
+        read.tally("people").note = f"{len(every) - len(people)} were deleted or suppressed later" if gone else ""
     for name in ("people", "relationships"):
         read.add(name, [], (row for row in calls.rejected if row["object"] == name))
     objects, relations = cdp.objects(group, migration.settings.files.company_object_type)
@@ -304,9 +307,13 @@ def _unnamed_type(type_id: str, name: str) -> Row:
 
 def _events(read: _Read, source: Source, calls: cdp.Calls, before: list[Row]) -> None:
     tracked = calls.of("track", "page", "screen")
-    rows, merged, commands = cdp.events(tracked)
+    every, merged, commands = cdp.events(tracked)
+    barred = cdp.suppressed(calls.calls)
+    rows = [row for row in every if row["person_id"] not in barred]
     rejected = [row for row in calls.rejected if row["object"] == "events"]
-    read.add("events", rows, rejected, merged=merged, excluded=commands)
+    read.add("events", rows, rejected, merged=merged, excluded=commands + len(every) - len(rows))
+    notes = [_said(commands, "CDP commands"), _said(len(every) - len(rows), "events of suppressed people")]
+    read.tally("events").note = ", ".join(n for n in notes if n)
     if source.api is None:
         return
     cut = max((call.received for call in tracked), default=0)
@@ -315,12 +322,12 @@ def _events(read: _Read, source: Source, calls: cdp.Calls, before: list[Row]) ->
     live += [row for row in before if row["event_key"] not in now]
     later = [row for row in live if _recorded(row) > cut]
     read.add("events", later, excluded=len(live) - len(later))
-    notes = [f"{commands} CDP commands" if commands else "", _covered(len(live) - len(later))]
-    read.tally("events").note = ", ".join(n for n in notes if n)
+    covered = _said(len(live) - len(later), "activities lie in the period that the files cover")
+    read.tally("events").note = ", ".join(n for n in (read.tally("events").note, covered) if n)
 
 
-def _covered(count: int) -> str:
-    return f"{count:,} activities lie in the period that the files cover" if count else ""
+def _said(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count else ""
 
 
 def _api_event(row: Row) -> Row:
