@@ -84,6 +84,7 @@ def _theme() -> Any:
     return {
         "config": {
             "background": "white",
+            "padding": {"left": 0, "top": 5, "right": 5, "bottom": 5},
             "view": {"stroke": None},
             "axis": axis,
             "legend": {**legend, "orient": "top", "title": None, "symbolType": "square"},
