@@ -1,4 +1,4 @@
-"""The child process: runs one notebook, `python -m cio2d365.run.kernel JOB.json`, and says how it ended.
+"""The child process: runs one notebook, `python kernel.py JOB.json`, and says how it ended.
 
 One process per notebook, because papermill in threads mixes up working directories without an error, and a forked
 process hangs on the kernel's sockets (nteract/papermill#239). The end is taken from the raised exception: after a
@@ -13,10 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+# isort: off
+import cio2d365  # noqa: F401 - first, because it spares the imports after it two seconds
 import nbclient.exceptions
 import papermill
 import papermill.exceptions
 import traitlets.config
+# isort: on
 
 # Both may pass: the run can be resumed (exit code 3 in `errors`).
 WORLD_ERROR = "WorldError"

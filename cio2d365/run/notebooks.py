@@ -21,7 +21,7 @@ from cio2d365.run.kernel import Ending, Job
 from cio2d365.run.parameters import checked, parameters, read, title_of, unknown
 from cio2d365.run.process import OnStep, run_child
 from cio2d365.run.record import NotebookRun, RunRecord, load, save
-from cio2d365.run.scrub import leaked, redacted, scrubbed
+from cio2d365.run.scrub import leaked, redacted, scrubbed, shortened
 from cio2d365.show.blocks import FINDINGS_MIME, OUTCOME_MIME
 
 TIMEOUT = 6 * 3600
@@ -59,8 +59,9 @@ def execute(
         executed = read(Path(job.output) if Path(job.output).exists() else notebook)
     _redact(folder / f"{notebook.stem}.log")
     run = _record(notebook.stem, executed, ending, round(time.monotonic() - clock, 1))
-    clean = scrubbed(executed, [folder, notebook.parent, work, Path(job.cwd)])
-    return _leave(run, clean, folder, context or _context(parameters, folder))
+    folders = [folder, notebook.parent, work, Path(job.cwd)]
+    run = replace(run, message=shortened(run.message, folders))
+    return _leave(run, scrubbed(executed, folders), folder, context or _context(parameters, folder))
 
 
 def _job(notebook: Path, values: dict[str, object], work: Path, timeout: int) -> Job:

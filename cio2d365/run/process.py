@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
+from cio2d365.run import kernel
 from cio2d365.run.kernel import WORLD_ERROR, Ending, Job
 from cio2d365.show.look import HEADLESS_VARIABLE
 from cio2d365.show.progress import LOG_VARIABLE
@@ -30,7 +31,7 @@ def run_child(job: Job, work: Path, log: Path, on_step: OnStep) -> Ending:
     description.write_text(json.dumps(asdict(job)), encoding="utf-8")
     log.write_text("", encoding="utf-8")
     with log.open("a", encoding="utf-8") as output:
-        in_time = _follow(_start(description, log, output), job.timeout + GRACE, log, on_step)
+        in_time = follow(_start(description, log, output), job.timeout + GRACE, log, on_step)
     if not in_time:
         return Ending(WORLD_ERROR, f"the notebook took longer than {job.timeout:,} s")
     ending = Path(job.ending)
@@ -41,12 +42,13 @@ def run_child(job: Job, work: Path, log: Path, on_step: OnStep) -> Ending:
 
 def _start(description: Path, log: Path, output: IO[str]) -> subprocess.Popen[bytes]:
     environment = os.environ | {HEADLESS_VARIABLE: "1", LOG_VARIABLE: str(log.absolute()), "PYTHONUTF8": "1"}
-    command = [sys.executable, "-m", "cio2d365.run.kernel", str(description)]
+    # Run as a file, without its folder on the path: as a module it would load the whole surface, a second of work.
+    command = [sys.executable, "-P", str(Path(kernel.__file__)), str(description)]
     return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
 
-def _follow(child: subprocess.Popen[bytes], seconds: float, log: Path, on_step: OnStep) -> bool:
-    """Whether the child ended in time; whatever happens here, it does not outlive this call."""
+def follow(child: subprocess.Popen[bytes], seconds: float, log: Path, on_step: OnStep) -> bool:
+    """Whether the child ended within `seconds`; whatever happens here, it does not outlive this call."""
     end, said = time.monotonic() + seconds, ""
     try:
         while child.poll() is None:

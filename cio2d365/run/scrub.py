@@ -34,6 +34,11 @@ def scrubbed(notebook: Any, folders: Sequence[Path] = ()) -> Any:
     return clean
 
 
+def shortened(text: str, folders: Sequence[Path] = ()) -> str:
+    """`text` with these and this machine's folders shortened to `…`."""
+    return _without(text, _spellings([*folders, *_machine_folders()]))
+
+
 def _machine_folders() -> list[Path]:
     return [Path.cwd(), Path(sys.prefix), Path(sys.base_prefix), Path.home(), Path(tempfile.gettempdir())]
 
