@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from cio2d365.run.scrub import leaked, redacted, scrubbed
+import cio2d365
+from cio2d365.run.scrub import leaked, redacted, scrubbed, shortened
 
 
 @pytest.mark.parametrize("text", ["key k<3&y/+ end", "k%3C3%26y%2F%2B", "k&lt;3&amp;y/+", json.dumps({"a": "k<3&y/+"})])
@@ -43,6 +44,12 @@ def test_metadata_and_folders_of_this_machine_go_and_results_stay(tmp_path: Path
     assert (clean.cells[0].outputs[1].evalue, clean.cells[0].outputs[1].traceback) == ("…", ["File …/y.py"])
     assert str(folder) in clean.cells[0].outputs[2].data["text/plain"]
     assert "papermill" in notebook.metadata
+
+
+def test_the_program_s_own_folder_goes_from_a_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = Path(cio2d365.__file__).parents[1]
+    monkeypatch.chdir(tmp_path)
+    assert shortened(f"File {program}/cio2d365/errors.py:3") == "File …/cio2d365/errors.py:3"
 
 
 def test_a_folder_inside_another_is_not_cut_in_two(tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ def shortened(text: str, folders: Sequence[Path] = ()) -> str:
 
 
 def _machine_folders() -> list[Path]:
-    return [Path.cwd(), Path(sys.prefix), Path(sys.base_prefix), Path.home(), Path(tempfile.gettempdir())]
+    program = Path(__file__).resolve().parents[2]
+    return [program, Path.cwd(), Path(sys.prefix), Path(sys.base_prefix), Path.home(), Path(tempfile.gettempdir())]
 
 
 def _spellings(folders: Sequence[Path]) -> list[str]:
