@@ -152,7 +152,8 @@ def _secrets(state_dir: Path | None) -> Secrets:
 
 def bind(port: int) -> socket.socket:
     """A socket on the loopback address; port 0 takes a free one, OSError when it is taken."""
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # asyncio switches the 40 ms of Nagle's algorithm off only where the protocol is named.
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if os.name == "posix":
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound.bind((HOST, port))

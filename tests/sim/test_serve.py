@@ -186,3 +186,9 @@ def test_certificates_are_used_again_while_they_are_valid(tmp_path: Path) -> Non
     first.key.unlink()
     assert loopback_certificates(tmp_path).chain.read_bytes() != content
     assert stat.S_IMODE(first.key.stat().st_mode) == 0o600
+
+
+def test_accepted_connections_do_not_wait_to_fill_a_packet() -> None:
+    """asyncio sets TCP_NODELAY only on sockets that name their protocol."""
+    with bind(0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP
