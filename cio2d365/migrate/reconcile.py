@@ -17,6 +17,8 @@ from cio2d365.tables import Table
 DIFFERENCES = {
     "table": pl.String, "source_key": pl.String, "column": pl.String, "staged": pl.String, "target": pl.String,
 }  # fmt: skip
+# What is written to `overriddencreatedon` becomes `createdon`; the column itself then tells when the row came in.
+READ_AS = {"overriddencreatedon": "createdon"}
 FLOAT_PLACES = 9  # decimals have at most 10 places; the last one is the server's rounding
 
 
@@ -41,7 +43,7 @@ class Comparison:
 def read_names(frame: pl.DataFrame, table: Table) -> dict[str, str]:
     """Staged column → the name under which the target gives it back."""
     binds = table.binds
-    return {c: f"_{binds[c][0].name}_value" if c in binds else c for c in frame.columns}
+    return {c: f"_{binds[c][0].name}_value" if c in binds else READ_AS.get(c, c) for c in frame.columns}
 
 
 def columns_to_read(frame: pl.DataFrame, table: Table) -> list[str]:
