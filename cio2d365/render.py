@@ -276,7 +276,7 @@ def _step(notebook: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "number": name[:2],
         "title": notebook["title"],
-        "link": quote(page["name"]) if page else "",
+        "link": quote(page["name"], safe="") if page else "",
         "kind": {"failed": "problem", "not run": "quiet"}.get(state, "warning" if findings else "good"),
         "state": "Open findings" if findings and state == "done" else STATES[state],
         "sentence": notebook["message"] if state == "failed" else notebook["changed"],
@@ -287,13 +287,13 @@ def _step(notebook: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sheet(path: Path) -> dict[str, str]:
-    return {"name": path.name, "link": quote(path.name), "size": as_text(path.stat().st_size, "bytes")}
+    return {"name": path.name, "link": quote(path.name, safe=""), "size": as_text(path.stat().st_size, "bytes")}
 
 
 def _run(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": folder.name,
-        "link": f"{quote(folder.name)}/index.html",
+        "link": f"{quote(folder.name, safe='')}/index.html",
         "environment": manifest["environment"],
         "started": _moment(manifest["started"]),
         "took": _duration(manifest),

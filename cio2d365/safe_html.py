@@ -89,7 +89,7 @@ def _end(tag: str) -> Markup:
 
 
 def _kept(tag: str, attrs: list[tuple[str, str | None]]) -> Iterator[tuple[str, str]]:
-    for name, value in dict(reversed(attrs)).items():
+    for name, value in dict(attrs).items():
         text = value or ""
         if name in PLAIN or (name == "tabindex" and text == "0"):
             yield name, text

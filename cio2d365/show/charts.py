@@ -118,10 +118,13 @@ def bars(
     base = alt.Chart(alt.Data(values=_records(shown))).encode(
         y=y, x=x, tooltip=_tooltips({"category": category, "value": value}, labels, form)
     )
-    written = base.mark_text(align="left", dx=4).encode(
-        text=alt.Text(field="value", type="quantitative", format=_TEXT_FORMAT[form])
-    )
-    layers = [base.mark_bar(), *_threshold(threshold, threshold_label, form), written]
+    text = base.encode(text=alt.Text(field="value", type="quantitative", format=_TEXT_FORMAT[form]))
+    # The first is a white rim, so that the threshold's line does not strike figures through.
+    written = [
+        text.mark_text(align="left", dx=4, stroke="white", strokeWidth=3, aria=False),
+        text.mark_text(align="left", dx=4),
+    ]
+    layers = [base.mark_bar(), *_threshold(threshold, threshold_label, form), *written]
     described = f"Bar chart: {title}. {shown.height} bars; longest {_longest(shown, form)}."
     drawing = _finish(alt.layer(*layers), title, described, _shown_note(shown, data), height=max(90, 26 * shown.height))
     return Chart(drawing, title, described, _twin(frame, [category, value], title, labels, {value: form}))

@@ -11,7 +11,7 @@ from cio2d365.errors import ConservationError, InputError
 from cio2d365.show.display import Display, joined
 from cio2d365.show.values import as_html, as_text, heading_of
 
-FORMS = ("percent", "bytes", "seconds", "id")
+FORMS = ("percent", "bytes", "seconds", "id", "time")
 TALL_ROWS = 25
 WIDE_CHARACTERS = 24
 
@@ -36,8 +36,9 @@ def table(
 ) -> Display:
     """The first `rows` rows under a title; when the frame is longer, the table says how much of it is shown.
 
-    `labels` gives headings by column. `units` gives by column one of "percent" (of a fraction), "bytes", "seconds"
-    and "id" (a number without separators); any other word is a unit and goes into the heading.
+    `labels` gives headings by column. `units` gives by column one of "percent" (of a fraction), "bytes", "seconds",
+    "id" (a number without separators) and "time" (epoch milliseconds or ISO text); any other word is a unit and goes
+    into the heading.
     """
     shown = frame.head(rows)
     forms = units or {}
@@ -68,6 +69,7 @@ def _head(frame: pl.DataFrame, labels: Mapping[str, str], forms: Mapping[str, st
 
 def _heading(name: str, labels: Mapping[str, str], form: str) -> str:
     label = labels.get(name) or heading_of(name)
+    label = label[:1].upper() + label[1:] if name in labels else label
     return f"{label} ({form})" if form and form not in FORMS else label
 
 
@@ -75,15 +77,15 @@ def _side(kind: pl.DataType) -> Markup:
     return Markup(' class="cio-number"') if kind.is_numeric() or kind.is_temporal() else Markup("")
 
 
-def _width(value: object) -> Markup:
-    """Longer text keeps some width, so that it does not wrap at each word when a table is crowded."""
-    return Markup(' class="cio-wide"') if isinstance(value, str) and len(value) > WIDE_CHARACTERS else Markup("")
+def _width(value: object, form: str) -> Markup:
+    """Longer text may wrap, in a column that keeps some width; short text stays on its line."""
+    return Markup(' class="cio-wide"') if len(as_text(value, form)) > WIDE_CHARACTERS else Markup("")
 
 
 def _row(values: tuple[object, ...], frame: pl.DataFrame, forms: Mapping[str, str]) -> Markup:
     cell = Markup("<td{}>{}</td>")
     cells = (
-        cell.format(_side(kind) or _width(value), as_html(value, forms.get(name, "")))
+        cell.format(_side(kind) or _width(value, forms.get(name, "")), as_html(value, forms.get(name, "")))
         for value, (name, kind) in zip(values, frame.schema.items(), strict=True)
     )
     return Markup("<tr>{}</tr>").format(joined(cells))
@@ -95,6 +97,8 @@ def _foot(total: int, shown: int, note: str | None) -> Markup:
         lines.append("No rows.")
     elif shown < total:
         lines.append(f"Showing {shown:,} of {total:,} rows.")
+    elif shown > TALL_ROWS:
+        lines.append(f"{total:,} rows.")
     return joined(Markup('<p class="cio-note">{}</p>').format(line) for line in lines)
 
 
@@ -102,7 +106,7 @@ def facts(values: Mapping[str, object], title: str = "", *, units: Mapping[str, 
     """Names and values in two columns; `units` as in `table`, by name."""
     forms = units or {}
     line = Markup('<tr><th scope="row">{}</th><td>{}</td></tr>')
-    body = joined(line.format(name, _fact(value, forms.get(name, ""))) for name, value in values.items())
+    body = joined(line.format(heading_of(name), _fact(value, forms.get(name, ""))) for name, value in values.items())
     caption = Markup("<figcaption>{}</figcaption>").format(title) if title else Markup("")
     html = Markup('<figure class="cio-block cio-facts">{}<table><tbody>{}</tbody></table></figure>')
     text = "\n".join(f"{name}: {as_text(value, forms.get(name, ''))}" for name, value in values.items())
@@ -176,7 +180,7 @@ def balance(title: str, *, read: int, parts: Mapping[str, int]) -> Display:
         raise ConservationError(f"{title}: read {read:,}, but {account} = {total:,} (off by {total - read:+,})")
     line = Markup('<tr><th scope="row">{}</th><td class="cio-number">{}</td><td>{}</td></tr>')
     check = Markup('<span class="cio-check">✓ equal</span>')
-    body = joined(line.format(name, as_html(count), "") for name, count in parts.items())
+    body = joined(line.format(heading_of(name), as_html(count), "") for name, count in parts.items())
     foot = line.format("Accounted for", as_html(total), "") + line.format("Read", as_html(read), check)
     html = Markup(
         '<figure class="cio-block cio-table cio-balance"><figcaption>{}</figcaption><table><tbody>{}</tbody>'

@@ -15,13 +15,18 @@ TITLE_CHARACTERS = 2_000
 
 # Control characters have no glyph; Unicode's "control pictures" block has one for each.
 _PICTURES = {code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0x0A)} | {0x7F: 0x2421}
-_NAME_LIKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_NAME_LIKE = re.compile(r"[a-z][a-z0-9]*([_ -][a-z0-9]+)*")
 
 
 def as_text(value: object, form: str = "") -> str:
-    """`value` in a form: "percent" (of a fraction), "bytes", "seconds", "id" (no separators), "" (by type)."""
+    """`value` in a form, or by its type.
+
+    Forms: "percent" (of a fraction), "bytes", "seconds", "id" (no separators), "time" (epoch milliseconds or ISO text).
+    """
     if value is None:
         return NOTHING
+    if form == "time":
+        value = _as_moment(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float | Decimal):
@@ -31,6 +36,16 @@ def as_text(value: object, form: str = "") -> str:
     if isinstance(value, list | tuple):
         return ", ".join(as_text(part, form) for part in value)
     return str(value).translate(_PICTURES)
+
+
+def _as_moment(value: object) -> object:
+    """A datetime, or the value itself where it is none."""
+    try:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value / 1000, UTC)
+        return datetime.fromisoformat(value) if isinstance(value, str) else value
+    except (ValueError, OverflowError, OSError):
+        return value
 
 
 def _number(value: int | float | Decimal, form: str) -> str:
