@@ -6,7 +6,7 @@ Laws L2, L6, L7. To find k bad rows among n takes at most 1 + 2k⌈log2 n⌉ req
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cio2d365.dataverse import requests
@@ -20,17 +20,35 @@ from cio2d365.transport import Request
 Row = Mapping[str, Any]
 TAG = "importsequencenumber"  # create-only on every table: the number of the run that created a row (dataverse-api 3)
 UNCLEAR_TRIES = 3
-SCHEMA_TRIES, SCHEMA_WAIT = 6, 5.0  # a new table or column can be unknown to a server for half a minute (F-29, F-30)
+SCHEMA_TRIES, SCHEMA_WAIT = 9, 5.0  # a new table or column can be unknown to a server for half a minute (F-29, F-30)
 
 
-class Streak:
-    """Stops a table when many rows in a row fail with one code and none lands between: that is not the rows (F-39)."""
+class Flow:
+    """What sending to one table has taught, shared by all workers.
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    How many rows a request may hold: it goes down when the server finds one too large, and stays down (F-46). And how
+    many rows in a row were refused alike while none landed between: at `same_error_limit` it is not the rows (F-39).
+    """
+
+    def __init__(self, request_rows: int, same_error_limit: int) -> None:
+        self.request_rows = request_rows
+        self._limit = same_error_limit
         self._lock = threading.Lock()
         self._code: int | None = None
         self._count = 0
+
+    def cut(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+        """The rows in requests of a size that the server takes as far as we know by then."""
+        start = 0
+        while start < len(rows):
+            size = self.request_rows
+            yield rows[start : start + size]
+            start += size
+
+    def too_large(self, rows: int) -> None:
+        """A request of so many rows was too large."""
+        with self._lock:
+            self.request_rows = min(self.request_rows, max(1, rows // 2))
 
     def landed(self) -> None:
         """Rows landed."""
@@ -49,37 +67,45 @@ class Streak:
                 )
 
 
-def create(client: Dataverse, table: Table, rows: Sequence[Row], streak: Streak, unclear: int = 0) -> list[RowOutcome]:
+def create(client: Dataverse, table: Table, rows: Sequence[Row], flow: Flow) -> list[RowOutcome]:
     """Create rows with ids and an `importsequencenumber` that we chose.
 
-    Rows that are there already without that number were not put there by us: they come back with outcome UNKNOWN.
+    Rows that are there already without that number were not put there by this run: their outcome is UNKNOWN.
     """
+    return [o for part in flow.cut(rows) for o in _create(client, table, part, flow, 0)]
+
+
+def upsert(client: Dataverse, table: Table, rows: Sequence[Row], flow: Flow) -> list[RowOutcome]:
+    """Create or update rows by primary key; harmless to repeat."""
+    return [o for part in flow.cut(rows) for o in _upsert(client, table, part, flow)]
+
+
+def _create(client: Dataverse, table: Table, rows: Sequence[Row], flow: Flow, unclear: int) -> list[RowOutcome]:
     try:
-        _send(client, lambda: requests.create_multiple(table, rows))
+        _send(client, requests.create_multiple(table, rows))
     except OutcomeUnknown:
         if unclear == UNCLEAR_TRIES:
             raise
-        return _after_reading(client, table, rows, streak, unclear + 1)
+        return _after_reading(client, table, rows, flow, unclear + 1)
     except RequestRejected as error:
         if _cause(error) is Class.EXISTS and unclear < UNCLEAR_TRIES:
-            return _after_reading(client, table, rows, streak, unclear + 1)
-        return _halved(client, table, rows, streak, error, lambda part: create(client, table, part, streak, unclear))
-    return _all(table, rows, streak, Outcome.CREATED)
+            return _after_reading(client, table, rows, flow, unclear + 1)
+        return _halved(table, rows, flow, error, lambda part: _create(client, table, part, flow, unclear))
+    return _all(table, rows, flow, Outcome.CREATED)
 
 
-def upsert(client: Dataverse, table: Table, rows: Sequence[Row], streak: Streak) -> list[RowOutcome]:
-    """Create or update rows by primary key; harmless to repeat."""
+def _upsert(client: Dataverse, table: Table, rows: Sequence[Row], flow: Flow) -> list[RowOutcome]:
     try:
-        _send(client, lambda: requests.upsert_multiple(table, rows))
+        _send(client, requests.upsert_multiple(table, rows))
     except RequestRejected as error:
-        return _halved(client, table, rows, streak, error, lambda part: upsert(client, table, part, streak))
-    return _all(table, rows, streak, Outcome.UPDATED)
+        return _halved(table, rows, flow, error, lambda part: _upsert(client, table, part, flow))
+    return _all(table, rows, flow, Outcome.UPDATED)
 
 
-def _send(client: Dataverse, build: Callable[[], Request]) -> None:
+def _send(client: Dataverse, request: Request) -> None:
     for attempt in range(1, SCHEMA_TRIES + 1):
         try:
-            client.send(build())
+            client.send(request)
             return
         except RequestRejected as error:
             if _cause(error) is not Class.SCHEMA or attempt == SCHEMA_TRIES:
@@ -87,20 +113,19 @@ def _send(client: Dataverse, build: Callable[[], Request]) -> None:
             client.transport.pace.pause(SCHEMA_WAIT)
 
 
-def _after_reading(
-    client: Dataverse, table: Table, rows: Sequence[Row], streak: Streak, unclear: int
-) -> list[RowOutcome]:
+def _after_reading(client: Dataverse, table: Table, rows: Sequence[Row], flow: Flow, unclear: int) -> list[RowOutcome]:
     """Some of the rows are there, by this call or before it: sort them out and send the rest again."""
     there = tags(client, table, (str(r[table.primary_id]) for r in rows))
-    found = [
-        RowOutcome(
-            str(r[table.primary_id]), Outcome.CREATED if there[r[table.primary_id]] == r[TAG] else Outcome.UNKNOWN
-        )
-        for r in rows
-        if r[table.primary_id] in there
-    ]
+    found = [_found(table, r, there) for r in rows if r[table.primary_id] in there]
     rest = [r for r in rows if r[table.primary_id] not in there]
-    return found + (create(client, table, rest, streak, unclear) if rest else [])
+    if found:
+        flow.landed()
+    return found + (_create(client, table, rest, flow, unclear) if rest else [])
+
+
+def _found(table: Table, row: Row, there: Mapping[str, int | None]) -> RowOutcome:
+    row_id = str(row[table.primary_id])
+    return RowOutcome(row_id, Outcome.CREATED if there[row_id] == row[TAG] else Outcome.UNKNOWN)
 
 
 def tags(client: Dataverse, table: Table, ids: Iterable[str]) -> dict[str, int | None]:
@@ -110,27 +135,29 @@ def tags(client: Dataverse, table: Table, ids: Iterable[str]) -> dict[str, int |
 
 
 def _halved(
-    client: Dataverse,
     table: Table,
     rows: Sequence[Row],
-    streak: Streak,
+    flow: Flow,
     error: RequestRejected,
     again: Callable[[Sequence[Row]], list[RowOutcome]],
 ) -> list[RowOutcome]:
-    if _cause(error) is Class.SCHEMA:
+    cause = _cause(error)
+    if cause is Class.SCHEMA:
         raise Terminal(
             f"the target does not know what is sent to {table.name}: {error}. Run 04_schema, then load again"
         )
+    if cause is Class.SMALLER:
+        flow.too_large(len(rows))
     if len(rows) > 1:
         middle = len(rows) // 2
         return again(rows[:middle]) + again(rows[middle:])
     refusal = Refusal(error.code, error.text)
-    streak.refused(table.name, refusal)
+    flow.refused(table.name, refusal)
     return [RowOutcome(str(rows[0][table.primary_id]), Outcome.QUARANTINED, refusal)]
 
 
-def _all(table: Table, rows: Sequence[Row], streak: Streak, outcome: Outcome) -> list[RowOutcome]:
-    streak.landed()
+def _all(table: Table, rows: Sequence[Row], flow: Flow, outcome: Outcome) -> list[RowOutcome]:
+    flow.landed()
     return [RowOutcome(str(row[table.primary_id]), outcome) for row in rows]
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import socket
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -25,6 +26,8 @@ from cio2d365.errors import GateError, Refused
 from cio2d365.outcomes import Outcome, RowOutcome
 
 Action = Literal["create", "update"]
+BUSY_SECONDS = 4.0
+STATES = {Outcome.CREATED: "done", Outcome.UPDATED: "done", Outcome.QUARANTINED: "quarantined"}
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS binding (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS holder (
@@ -54,12 +57,13 @@ class Binding:
 
 @dataclass(frozen=True)
 class Known:
-    """What the ledger knows of a row: the content it was last confirmed or meant with, and its run's number."""
+    """What the ledger knows of a row: the content it was last confirmed or meant with, by which run, and its maker."""
 
     hash: str
     state: str
     action: str
-    number: int
+    run_id: str
+    created_by: str | None
 
 
 @dataclass(frozen=True)
@@ -97,15 +101,26 @@ class Ledger:
         """Open a run, or continue it; its number tags the rows it creates (`importsequencenumber`).
 
         The number is the second of its start (`at` is ISO 8601), so that no other ledger has given it to its rows.
+        Refused when the run was begun for another plan (F-60).
         """
         second = int(datetime.fromisoformat(at).timestamp())
+        found = self._db.execute("SELECT plan FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        if found and found[0] != plan:
+            raise Refused(
+                f"run {run_id} was begun for plan {found[0]}; the rules or the snapshot changed since (now {plan}). "
+                "Start a new run: its plan shows which rows would change"
+            )
         with self._db:
             self._db.execute(
                 "INSERT INTO runs SELECT ?, max(?, coalesce(max(number), 0) + 1), ?, ?, NULL, 'running' FROM runs "
-                "WHERE true ON CONFLICT (run_id) DO UPDATE SET state = 'running', plan = excluded.plan",
+                "WHERE true ON CONFLICT (run_id) DO UPDATE SET state = 'running', ended = NULL",
                 (run_id, second, plan, at),
             )
-        return int(self._one("SELECT number FROM runs WHERE run_id = ?", run_id))
+        return self._one("SELECT number FROM runs WHERE run_id = ?", run_id)
+
+    def runs_by_number(self) -> dict[int, str]:
+        """Which run gave which number to the rows that it created."""
+        return dict(self._db.execute("SELECT number, run_id FROM runs"))
 
     def end_run(self, run_id: str, state: str, at: str) -> None:
         """Close a run as `done`, `stopped` or `rolled back`."""
@@ -131,64 +146,94 @@ class Ledger:
         """What is known of some rows."""
         marks = orjson.dumps(list(ids)).decode()
         sql = (
-            "SELECT row_id, hash, w.state, action, number FROM rows w JOIN runs USING (run_id) "
+            "SELECT row_id, hash, state, action, run_id, created_by FROM rows "
             "WHERE tbl = ? AND row_id IN (SELECT value FROM json_each(?))"
         )
         return {row_id: Known(*rest) for row_id, *rest in self._db.execute(sql, (table, marks))}
 
-    def open_chunk(self, run_id: str, table: str, n: int, staged: int, intents: Iterable[Intent]) -> None:
-        """Record what a chunk is about to send, before it is sent (L2)."""
-        rows = [(table, i.row_id, i.source_key, i.hash, i.action, run_id) for i in intents]
+    def begin_table(self, run_id: str, table: str, chunks: int) -> None:
+        """Forget the counts of chunks that an earlier attempt of this run, cut otherwise, had beyond the last one."""
+        with self._db:
+            self._db.execute("DELETE FROM chunks WHERE run_id = ? AND tbl = ? AND n >= ?", (run_id, table, chunks))
+
+    def open_chunk(
+        self, run_id: str, table: str, n: int, staged: int, settled: Mapping[str, int], intents: Iterable[Intent]
+    ) -> None:
+        """Record what a chunk is about to send, before it is sent (L2), and the ends that are settled already."""
+        counts = [settled.get(k, 0) for k in ("created", "updated", "unchanged")]
         with self._db:
             self._db.execute(
-                "INSERT OR REPLACE INTO chunks (run_id, tbl, n, staged, state) VALUES (?, ?, ?, ?, 'intended')",
-                (run_id, table, n, staged),
+                "INSERT OR REPLACE INTO chunks (run_id, tbl, n, staged, created, updated, unchanged, state) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, 'intended')",
+                (run_id, table, n, staged, *counts),
             )
-            self._db.executemany(
-                "INSERT INTO rows (tbl, row_id, source_key, hash, action, state, run_id) "
-                "VALUES (?, ?, ?, ?, ?, 'intended', ?) "
-                "ON CONFLICT (tbl, row_id) DO UPDATE SET source_key = excluded.source_key, hash = excluded.hash, "
-                "action = excluded.action, state = 'intended', run_id = excluded.run_id, code = NULL, message = NULL",
-                rows,
-            )
+            self._intend(run_id, table, intents)
 
-    def conclude(self, run_id: str, table: str, outcomes: Iterable[RowOutcome]) -> None:
-        """Record what the target has confirmed."""
-        states = {Outcome.CREATED: "done", Outcome.UPDATED: "done", Outcome.QUARANTINED: "quarantined"}
+    def intend(self, run_id: str, table: str, intents: Iterable[Intent]) -> None:
+        """Record that rows of an open chunk are about to be sent in another way than was meant at first."""
+        with self._db:
+            self._intend(run_id, table, intents)
+
+    def _intend(self, run_id: str, table: str, intents: Iterable[Intent]) -> None:
+        self._db.executemany(
+            "INSERT INTO rows (tbl, row_id, source_key, hash, action, state, run_id) "
+            "VALUES (?, ?, ?, ?, ?, 'intended', ?) "
+            "ON CONFLICT (tbl, row_id) DO UPDATE SET source_key = excluded.source_key, hash = excluded.hash, "
+            "action = excluded.action, state = 'intended', run_id = excluded.run_id, code = NULL, message = NULL",
+            [(table, i.row_id, i.source_key, i.hash, i.action, run_id) for i in intents],
+        )
+
+    def conclude(self, run_id: str, table: str, n: int, outcomes: Sequence[RowOutcome]) -> None:
+        """Record what the target has confirmed: the rows and the sums of their chunk, together."""
         rows = [
-            (states[o.outcome], o.refusal.code if o.refusal else None, o.refusal.text if o.refusal else None,
+            (STATES[o.outcome], o.refusal.code if o.refusal else None, o.refusal.text if o.refusal else None,
              run_id if o.outcome is Outcome.CREATED else None, table, o.row_id)
             for o in outcomes
         ]  # fmt: skip
-        sql = (
-            "UPDATE rows SET state = ?, code = ?, message = ?, created_by = coalesce(?, created_by) "
-            "WHERE tbl = ? AND row_id = ?"
-        )
+        counts = Counter(o.outcome for o in outcomes)
         with self._db:
-            self._db.executemany(sql, rows)
-
-    def landed(self, table: str, row_ids: Iterable[str]) -> None:
-        """Rows that were meant by a run that died, and that the target shows it did create."""
-        sql = "UPDATE rows SET state = 'done', created_by = run_id WHERE tbl = ? AND row_id = ?"
-        with self._db:
-            self._db.executemany(sql, [(table, i) for i in row_ids])
-
-    def close_chunk(self, run_id: str, table: str, n: int, counts: dict[str, int]) -> None:
-        """Record the sums of a chunk: created, updated, unchanged, quarantined."""
-        values = [counts.get(k, 0) for k in ("created", "updated", "unchanged", "quarantined")]
-        with self._db:
+            self._db.executemany(
+                "UPDATE rows SET state = ?, code = ?, message = ?, created_by = coalesce(?, created_by) "
+                "WHERE tbl = ? AND row_id = ?",
+                rows,
+            )
             self._db.execute(
-                "UPDATE chunks SET created = ?, updated = ?, unchanged = ?, quarantined = ?, state = 'done' "
+                "UPDATE chunks SET created = created + ?, updated = updated + ?, quarantined = quarantined + ? "
                 "WHERE run_id = ? AND tbl = ? AND n = ?",
-                (*values, run_id, table, n),
+                (*(counts[o] for o in STATES), run_id, table, n),
             )
 
-    def keep_preimages(self, run_id: str, table: str, rows: Iterable[tuple[str, dict[str, object]]]) -> None:
+    def landed(self, table: str, makers: Mapping[str, str]) -> None:
+        """Rows (id → run) whose run died before it could record that it had created them, as the target shows.
+
+        They are counted where they were made. A row that a later run has meant with other content since is known to be
+        there, but not with which content.
+        """
+        with self._db:
+            for row_id, run_id in makers.items():
+                self._db.execute(
+                    "UPDATE rows SET state = 'done', created_by = ?1, hash = iif(run_id = ?1, hash, '') "
+                    "WHERE tbl = ?2 AND row_id = ?3",
+                    (run_id, table, row_id),
+                )
+            self._db.executemany(
+                "UPDATE chunks SET created = created + ? WHERE run_id = ? AND tbl = ? AND state = 'intended'",
+                [(count, run_id, table) for run_id, count in Counter(makers.values()).items()],
+            )
+
+    def close_chunk(self, run_id: str, table: str, n: int) -> None:
+        """Every row of a chunk has its end."""
+        with self._db:
+            self._db.execute(
+                "UPDATE chunks SET state = 'done' WHERE run_id = ? AND tbl = ? AND n = ?", (run_id, table, n)
+            )
+
+    def keep_preimages(self, run_id: str, table: str, rows: Mapping[str, Mapping[str, object]]) -> None:
         """Keep how rows looked before this run changed them; the first picture of a run stays."""
         with self._db:
             self._db.executemany(
                 "INSERT OR IGNORE INTO preimages VALUES (?, ?, ?, ?)",
-                [(table, row_id, run_id, orjson.dumps(document)) for row_id, document in rows],
+                [(table, row_id, run_id, orjson.dumps(document)) for row_id, document in rows.items()],
             )
 
     def forget(self, table: str, row_ids: Iterable[str]) -> None:
@@ -238,12 +283,6 @@ class Ledger:
         sql = "SELECT tbl FROM chunks WHERE run_id = ? GROUP BY tbl ORDER BY min(rowid)"
         return [row[0] for row in self._db.execute(sql, (run_id,))]
 
-    def done_ids(self, table: str) -> set[str]:
-        """Ids of all rows of a table that are ours and confirmed."""
-        return {
-            row[0] for row in self._db.execute("SELECT row_id FROM rows WHERE tbl = ? AND state = 'done'", (table,))
-        }
-
     def _one(self, sql: str, *values: object) -> int:
         return int(self._db.execute(sql, values).fetchone()[0])
 
@@ -256,10 +295,16 @@ class Ledger:
 @contextmanager
 def opened(path: Path, binding: Binding, *, at: str) -> Iterator[Ledger]:
     """Open a ledger for writing. GateError for another place or when it is held; Refused when the file is damaged."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        _make(path, binding)
+    _check(path)
     ledger = Ledger(_connect(path), path)
-    _bind(ledger._db, binding, path)
-    _hold(ledger._db, at)
+    try:
+        _refuse_another_place(ledger._db, binding, path)
+        _hold(ledger._db, path, at)
+    except BaseException:
+        ledger._db.close()
+        raise
     try:
         yield ledger
     finally:
@@ -271,53 +316,80 @@ def reading(path: Path) -> Iterator[Ledger]:
     """A ledger for reading only: no holder's place is taken; Refused when there is none."""
     if not path.exists():
         raise Refused(f"{path} does not exist: nothing was loaded into this environment yet")
-    connection = _connect(path)
+    _check(path)
+    connection = _read_only(path)
     try:
         yield Ledger(connection, path)
     finally:
         connection.close()
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=5.0)
-    try:
-        if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise sqlite3.DatabaseError("it fails its own check")
+def _make(path: Path, binding: Binding) -> None:
+    """A new ledger appears whole and bound, or not at all: an empty file is never taken for one (F-58, L17)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.unlink(missing_ok=True)
+    connection = sqlite3.connect(temporary)
+    with connection:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
         connection.executescript(SCHEMA)
+        connection.executemany("INSERT INTO binding VALUES (?, ?)", list(asdict(binding).items()))
+    connection.close()
+    try:
+        # A link refuses to replace what another process has put there meanwhile; a rename would not.
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink()
+
+
+def _check(path: Path) -> None:
+    """Refused when the file is damaged; it is only read, so that it stays as it is."""
+    try:
+        connection = _read_only(path)
+        try:
+            if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                raise sqlite3.DatabaseError("it fails its own check")
+            if not connection.execute("SELECT count(*) FROM binding").fetchone()[0]:
+                raise sqlite3.DatabaseError("it does not say where it belongs")
+        finally:
+            connection.close()
     except sqlite3.DatabaseError as error:
-        connection.close()
         raise Refused(
             f"{path} is damaged ({error}). Put a copy from before back in its place; without one, keep the file "
             "and ask for help: starting from an empty ledger would forget what was already loaded"
         ) from None
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
+    connection.execute("PRAGMA synchronous = FULL")
     return connection
 
 
-def _bind(db: sqlite3.Connection, binding: Binding, path: Path) -> None:
-    wanted = asdict(binding)
-    with db:
-        db.executemany("INSERT OR IGNORE INTO binding VALUES (?, ?)", list(wanted.items()))
-    found = dict(db.execute("SELECT name, value FROM binding"))
-    if found != wanted:
-        differing = [f"{k}: ledger {found.get(k)}, now {v}" for k, v in wanted.items() if found.get(k) != v]
-        db.close()
+def _refuse_another_place(db: sqlite3.Connection, binding: Binding, path: Path) -> None:
+    wanted, found = asdict(binding), dict(db.execute("SELECT name, value FROM binding"))
+    differing = [f"{k}: ledger {found.get(k)}, now {v}" for k, v in wanted.items() if found.get(k) != v]
+    if differing:
         raise GateError(f"{path} belongs to another place; nothing was written. " + "; ".join(differing))
 
 
-def _hold(db: sqlite3.Connection, at: str) -> None:
+def _hold(db: sqlite3.Connection, path: Path, at: str) -> None:
     me = (socket.gethostname(), os.getpid(), psutil.Process().create_time())
-    db.execute("BEGIN IMMEDIATE")
-    row = db.execute("SELECT host, pid, born, since FROM holder").fetchone()
-    if row and tuple(row[:2]) != me[:2] and _alive(*row[:3]):
-        db.rollback()
-        db.close()
-        raise GateError(
-            f"the ledger is held by process {row[1]} on {row[0]} since {row[3]}; only one may load at a time"
-        )
-    db.execute("INSERT OR REPLACE INTO holder VALUES (1, ?, ?, ?, ?)", (*me, at))
-    db.commit()
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        row = db.execute("SELECT host, pid, born, since FROM holder").fetchone()
+        if row and _alive(*row[:3]):
+            raise GateError(
+                f"{path} is held by process {row[1]} on {row[0]} since {row[3]}; only one may load at a time. If that "
+                f"machine is gone for good, free it with: sqlite3 {path} 'DELETE FROM holder'"
+            )
+        db.execute("INSERT OR REPLACE INTO holder VALUES (1, ?, ?, ?, ?)", (*me, at))
 
 
 def _alive(host: str, pid: int, born: float) -> bool:

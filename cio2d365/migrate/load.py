@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import polars as pl
@@ -20,7 +21,7 @@ from cio2d365 import artefacts
 from cio2d365.dataverse import bulk
 from cio2d365.dataverse.client import Dataverse
 from cio2d365.errors import ConservationError
-from cio2d365.migrate.ledger import Intent, Ledger
+from cio2d365.migrate.ledger import Action, Intent, Known, Ledger
 from cio2d365.outcomes import Outcome, RowOutcome
 from cio2d365.settings import Load
 from cio2d365.tables import Table
@@ -89,7 +90,10 @@ def apply(
     parallel = max(1, min(settings.parallel, client.who_am_i().parallel_hint))
     total, done = sum(frame.height for frame in staged.values()), 0
     for name, frame in staged.items():
-        loader = _Table(run, tables[name], tables, client, ledger, settings, parallel)
+        _refuse_twins(frame, tables[name])
+        flow = bulk.Flow(settings.request_rows, settings.same_error_limit)
+        loader = _Table(run, tables[name], tables, client, ledger, flow, parallel)
+        ledger.begin_table(run.run_id, name, -(-frame.height // settings.chunk_rows))
         for n, part in enumerate(frame.iter_slices(settings.chunk_rows)):
             loader.chunk(n, part)
             done += part.height
@@ -97,6 +101,12 @@ def apply(
     balance = ledger.balance(run.run_id)
     check(balance, {name: frame.height for name, frame in staged.items() if frame.height})
     return balance
+
+
+def _refuse_twins(frame: pl.DataFrame, table: Table) -> None:
+    ids = frame[table.primary_id].n_unique()
+    if ids != frame.height:
+        raise ConservationError(f"{table.name}: {frame.height} staged rows have {ids} ids")
 
 
 def check(balance: pl.DataFrame, staged: Mapping[str, int]) -> None:
@@ -116,76 +126,94 @@ class _Table:
     tables: Mapping[str, Table]
     client: Dataverse
     ledger: Ledger
-    settings: Load
+    flow: bulk.Flow
     parallel: int
 
     def chunk(self, n: int, part: pl.DataFrame) -> None:
         rows = {row[self.table.primary_id]: row for row in payloads(part, self.table.name, self.tables)}
-        if len(rows) != part.height:
-            raise ConservationError(f"{self.table.name}: {part.height} staged rows have {len(rows)} ids")
         keys = dict(zip(part[self.table.primary_id], part["cio_source_key"], strict=True))
-        create, update, counts = self._sorted(rows)
-        intents = [Intent(i, keys[i], content_hash(rows[i]), "create") for i in create]
-        intents += [Intent(i, keys[i], content_hash(rows[i]), "update") for i in update]
-        self.ledger.open_chunk(self.run.run_id, self.table.name, n, part.height, intents)
-        counts.update(self._create([rows[i] for i in create], update))
-        counts.update(self._update([rows[i] for i in update]))
-        self.ledger.close_chunk(self.run.run_id, self.table.name, n, dict(counts))
+        create, update, settled = self._sorted(rows)
+        pictures = self._pictures([rows[i] for i in update])
+        create += [i for i in update if i not in pictures]  # deleted in the target since they were loaded
+        update = [i for i in update if i in pictures]
+        intents = self._intents(create, "create", rows, keys) + self._intents(update, "update", rows, keys)
+        self.ledger.open_chunk(self.run.run_id, self.table.name, n, part.height, settled, intents)
+        self.ledger.keep_preimages(self.run.run_id, self.table.name, pictures)
+        taken = self._create(n, [rows[i] for i in create])
+        self._update(n, [rows[i] for i in update])
+        if taken:
+            self._resolve(taken)
+            self.ledger.intend(self.run.run_id, self.table.name, self._intents(taken, "update", rows, keys))
+            there = [rows[i] for i in taken]
+            self.ledger.keep_preimages(self.run.run_id, self.table.name, self._pictures(there))
+            self._update(n, there)
+        self.ledger.close_chunk(self.run.run_id, self.table.name, n)
 
     def _sorted(self, rows: Mapping[str, Row]) -> tuple[list[str], list[str], Counter[str]]:
-        """Ids to create, ids to update, and what is settled already."""
+        """Ids to create, ids to update, and how many rows have come to which end already."""
         known = self.ledger.known(self.table.name, list(rows))
-        doubtful = {i: k.number for i, k in known.items() if k.state == "intended" and k.action == "create"}
-        tags = bulk.tags(self.client, self.table, doubtful) if doubtful else {}
-        landed = {i for i, tag in tags.items() if tag == doubtful[i]}
-        self.ledger.landed(self.table.name, landed)
-        same = {i for i, k in known.items() if k.hash == content_hash(rows[i]) and (k.state == "done" or i in landed)}
-        there = {i for i, k in known.items() if k.state == "done" or i in tags or k.action == "update"}
+        foreign = self._resolve([i for i, k in known.items() if k.state == "intended" and k.action == "create"])
+        known = self.ledger.known(self.table.name, list(rows))
+        same = {i for i, k in known.items() if k.state == "done" and k.hash == content_hash(rows[i])}
+        there = {i for i, k in known.items() if k.state == "done" or k.action == "update"} | foreign
         create = [i for i in rows if i not in there]
         update = [i for i in rows if i in there and i not in same]
-        settled = Counter(unchanged=len(same - landed), created=len(same & landed))
-        return create, update, settled
+        return create, update, Counter(self._end(known[i]) for i in same)
 
-    def _create(self, rows: list[Row], update: list[str]) -> Counter[str]:
+    def _end(self, known: Known) -> str:
+        """How a row that needs nothing counts: a run that goes on after a stop keeps what it did before."""
+        if known.created_by == self.run.run_id:
+            return "created"
+        return "updated" if known.run_id == self.run.run_id and known.action == "update" else "unchanged"
+
+    def _resolve(self, doubtful: list[str]) -> set[str]:
+        """Give rows that a run of this ledger put there to that run; the ids of those that nobody of us put there."""
+        if not doubtful:
+            return set()
+        runs = self.ledger.runs_by_number()
+        tags = bulk.tags(self.client, self.table, doubtful)
+        makers = {row_id: runs[tag] for row_id, tag in tags.items() if tag in runs}
+        self.ledger.landed(self.table.name, makers)
+        return set(tags) - set(makers)
+
+    def _intents(
+        self, ids: Iterable[str], action: Action, rows: Mapping[str, Row], keys: Mapping[str, str]
+    ) -> list[Intent]:
+        return [Intent(i, keys[i], content_hash(rows[i]), action) for i in ids]
+
+    def _create(self, n: int, rows: list[Row]) -> list[str]:
+        """Ids that were taken already."""
         tagged = [row | {bulk.TAG: self.run.number} for row in rows]
-        streak = bulk.Streak(self.settings.same_error_limit)
-        counts: Counter[str] = Counter()
-        for outcomes in self._parallel(lambda part: bulk.create(self.client, self.table, part, streak), tagged):
-            known = [o for o in outcomes if o.outcome is not Outcome.UNKNOWN]
-            self.ledger.conclude(self.run.run_id, self.table.name, known)
-            counts.update(str(o.outcome) for o in known)
-            update += [o.row_id for o in outcomes if o.outcome is Outcome.UNKNOWN]
-        return counts
+        taken: list[str] = []
+        for outcomes in self._parallel(lambda part: bulk.create(self.client, self.table, part, self.flow), tagged):
+            ends = [o for o in outcomes if o.outcome is not Outcome.UNKNOWN]
+            self.ledger.conclude(self.run.run_id, self.table.name, n, ends)
+            taken += [o.row_id for o in outcomes if o.outcome is Outcome.UNKNOWN]
+        return taken
 
-    def _update(self, rows: list[Row]) -> Counter[str]:
-        counts: Counter[str] = Counter()
-        if not rows:
-            return counts
-        self._keep_preimages(rows)
-        streak = bulk.Streak(self.settings.same_error_limit)
-        for outcomes in self._parallel(lambda part: bulk.upsert(self.client, self.table, part, streak), rows):
-            self.ledger.conclude(self.run.run_id, self.table.name, outcomes)
-            counts.update(str(o.outcome) for o in outcomes)
-        return counts
+    def _update(self, n: int, rows: list[Row]) -> None:
+        for outcomes in self._parallel(lambda part: bulk.upsert(self.client, self.table, part, self.flow), rows):
+            self.ledger.conclude(self.run.run_id, self.table.name, n, outcomes)
 
-    def _keep_preimages(self, rows: list[Row]) -> None:
-        wanted = {name for row in rows for name in row}
-        columns = sorted({_read_name(self.table, name) for name in wanted})
-        ids = (row[self.table.primary_id] for row in rows)
+    def _pictures(self, rows: list[Row]) -> dict[str, Row]:
+        """How the rows look now in the columns that will be sent; rows that are not there are left out."""
+        columns = sorted({_read_name(self.table, name) for row in rows for name in row})
+        ids = [row[self.table.primary_id] for row in rows]
         found = self.client.rows_by_id(self.table, ids, columns, lookup_tables=True)
-        pictures = ((str(row[self.table.primary_id]), _picture(row)) for row in found)
-        self.ledger.keep_preimages(self.run.run_id, self.table.name, pictures)
+        return {str(row[self.table.primary_id]).lower(): _picture(row) for row in found}
 
     def _parallel(
-        self, send: Callable[[Sequence[Row]], list[RowOutcome]], rows: list[Row]
+        self, send: Callable[[Sequence[bulk.Row]], list[RowOutcome]], rows: Sequence[bulk.Row]
     ) -> Iterator[list[RowOutcome]]:
-        size = self.settings.request_rows
-        parts = [rows[i : i + size] for i in range(0, len(rows), size)]
-        if len(parts) < 2:
-            yield from map(send, parts)
-            return
+        """Outcomes as they come. After an error nothing new is sent; what is on its way is resolved by the next run."""
+        parts = self.flow.cut(rows)
         with ThreadPoolExecutor(self.parallel) as workers:
-            yield from workers.map(send, parts)
+            running = {workers.submit(send, part) for part in islice(parts, self.parallel)}
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+                    running |= {workers.submit(send, part) for part in islice(parts, 1)}
 
 
 def payloads(part: pl.DataFrame, name: str, tables: Mapping[str, Table]) -> list[Row]:
