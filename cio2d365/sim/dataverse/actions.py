@@ -215,7 +215,9 @@ def insert_option(context: Context, body: Body) -> Answer:
     text = label_text(body.get("Label"))
     present = _options(context, body)
     value = body.get("Value")
-    number = max((option.value for option in present), default=9_999) + 1 if value is None else int(value)
+    if value is not None and type(value) is not int:
+        raise malformed(f"'{value}' is not an option value.")
+    number = value if value is not None else max((option.value for option in present), default=9_999) + 1
     if any(option.value == number for option in present):
         raise ServiceError(400, "0x80044310", "The picklist value already exists.  Picklist values must be unique.")
     _save_options(context, body, (*present, Option(number, text)))
@@ -250,9 +252,9 @@ def _option_column(context: Context, body: Body) -> tuple[Table, Column]:
 def _options(context: Context, body: Body) -> tuple[Option, ...]:
     name = body.get("OptionSetName")
     if name:
-        if name not in context.org.schema.choices:
+        if str(name) not in context.org.schema.choices:
             raise ServiceError(404, "0x80040217", f"Could not find the global choice {name}.")
-        return context.org.schema.choices[name].options
+        return context.org.schema.choices[str(name)].options
     return _option_column(context, body)[1].options
 
 
@@ -268,11 +270,11 @@ def _save_options(context: Context, body: Body, options: tuple[Option, ...]) -> 
 
 def add_solution_component(context: Context, body: Body) -> Answer:
     """AddSolutionComponent: an existing part becomes part of a solution."""
-    solution = solution_id(context, body)
-    if solution is None:
-        raise malformed("The parameter 'SolutionUniqueName' is missing.")
+    solution, kind = solution_id(context, body), body.get("ComponentType")
+    if solution is None or type(kind) is not int:
+        raise malformed("The parameters 'SolutionUniqueName', 'ComponentType' and 'ComponentId' are needed.")
     with context.org.store.transaction():
-        component = add_component(context, solution, int(body["ComponentType"]), str(body["ComponentId"]))
+        component = add_component(context, solution, kind, str(body.get("ComponentId")))
     return _shown(context, "AddSolutionComponent", {"id": component})
 
 

@@ -205,13 +205,19 @@ def _shared_choice(context: Context, body: Json) -> Choice | None:
 def read_options(context: Context, raw: list[Json]) -> tuple[Option, ...]:
     """Options of a choice; values that are left out are numbered with the publisher's value prefix."""
     numbers = _next_values(context)
-    options = tuple(
-        Option(next(numbers) if item.get("Value") is None else int(item["Value"]), label_text(item.get("Label")))
-        for item in raw
-    )
+    options = tuple(Option(_option_value(item, numbers), label_text(item.get("Label"))) for item in raw)
     if len({option.value for option in options}) != len(options):
         raise ServiceError(400, "0x80044310", "The picklist value already exists.  Picklist values must be unique.")
     return options
+
+
+def _option_value(item: Json, numbers: Iterator[int]) -> int:
+    value = item.get("Value")
+    if value is None:
+        return next(numbers)
+    if type(value) is not int or not -(2**31) <= value < 2**31:
+        raise ServiceError(400, "0x80048403", f"Invalid OptionSet: '{value}' is not an option value.")
+    return value
 
 
 def _next_values(context: Context) -> Iterator[int]:

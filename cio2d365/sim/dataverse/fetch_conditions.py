@@ -36,7 +36,7 @@ def condition_sql(context: Context, column: Column, name: str, operator: str, va
         return f"({name} IS {'NOT ' if operator == 'not-null' else ''}NULL)", []
     if operator in _USER_OPERATORS:
         return _user(context, name, operator)
-    span = span_of(operator, _number(values), context.org.clock.now())
+    span = _span(context, operator, values)
     if span is not None:
         return _in_span(column, name, span, operator)
     if operator in ("on", "on-or-before", "on-or-after", "not-on"):
@@ -54,8 +54,18 @@ def _first(values: Sequence[str]) -> str:
     return values[0]
 
 
-def _number(values: Sequence[str]) -> int:
-    return int(values[0]) if values and values[0].lstrip("-").isdigit() else 0
+def _span(context: Context, operator: str, values: Sequence[str]) -> Span | None:
+    """The interval of a relative operator. The N of `last-x-days` must be a positive number within the calendar."""
+    number = 0
+    if "-x-" in operator:
+        text = _first(values)
+        number = int(text) if text.isdigit() else 0
+        if number < 1:
+            raise ServiceError(400, "0x80041139", f"'{text}' is not a number of periods.")
+    try:
+        return span_of(operator, number, context.org.clock.now())
+    except (OverflowError, ValueError):
+        raise ServiceError(400, "0x80041139", f"'{number}' is outside the calendar.") from None
 
 
 def _compare(column: Column, name: str, operator: str, values: Sequence[str]) -> Piece:
@@ -164,6 +174,8 @@ def fold_pattern(value: str) -> str:
 
 def _contain(name: str, operator: str, values: Sequence[str]) -> Piece:
     tests = " OR ".join([f"(',' || {name} || ',') LIKE ?"] * len(values))
+    if not values or any(not value.strip().isdigit() for value in values):
+        raise ServiceError(400, "0x80041139", "contain-values takes option values.")
     parameters = [f"%,{int(value)},%" for value in values]
     if operator.startswith("not"):
         return f"(NOT ({tests}) OR {name} IS NULL)", parameters

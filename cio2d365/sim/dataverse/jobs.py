@@ -63,6 +63,8 @@ def _matching(context: Context, query: Mapping[str, Any]) -> list[tuple[str, str
 
 
 def _criteria(table: Table, criteria: Mapping[str, Any]) -> tuple[str, list[Any]]:
+    if not isinstance(criteria, Mapping):
+        raise malformed("The criteria of a query must be a FilterExpression.")
     parts, parameters = [], []
     for condition in criteria.get("Conditions") or ():
         text, values = _condition(table, condition)

@@ -225,7 +225,7 @@ def holds(tree: Node, item: Item) -> bool:
         case Not(inner):
             return not holds(inner, item)
         case Compare(operator, left, right):
-            return _COMPARE[operator](_value(left, item), _value(right, item))
+            return _compare(operator, _value(left, item), _value(right, item))
         case Call("in", (left, Items(items))):
             return _value(left, item) in [_value(one, item) for one in items]
         case Path():
@@ -233,6 +233,12 @@ def holds(tree: Node, item: Item) -> bool:
         case Literal():
             return tree.value is True
     raise ServiceError(501, "0x80060888", "This function is not supported in metadata queries.")
+
+
+def _compare(operator: str, left: Any, right: Any) -> bool:
+    if operator not in ("eq", "ne") and type(left) is not type(right):
+        raise bad_query("A binary operator with incompatible types was detected.")
+    return _COMPARE[operator](left, right)
 
 
 def _value(node: Node, item: Item) -> Any:

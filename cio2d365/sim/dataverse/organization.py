@@ -6,7 +6,7 @@ import random
 import uuid
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .catalogue import standard_schema
 from .clock import Clock
@@ -92,14 +92,17 @@ class Organization:
     def _found(self) -> None:
         with self.store.transaction():
             self.schema = standard_schema()
+            kinds: tuple[tuple[str, dict[str, Any]], ...] = (
+                ("table", self.schema.tables),
+                ("relationship", self.schema.relationships),
+                ("many", self.schema.many_to_many),
+            )
+            for kind, values in kinds:
+                self.store.save_definitions(kind, ((name, dump(value)) for name, value in values.items()))
             for table in self.schema.tables.values():
-                self.save_table(table)
                 self.store.create_table(table)
             for relationship in self.schema.relationships.values():
-                self.store.save_definition("relationship", relationship.schema_name, dump(relationship))
                 self._index_cascade(relationship)
-            for relation in self.schema.many_to_many.values():
-                self.store.save_definition("many", relation.schema_name, dump(relation))
             self._seed_rows()
 
     def _index_cascade(self, relationship: Relationship) -> None:
@@ -110,10 +113,12 @@ class Organization:
         seeds = organization_rows(self)
         for name, value in seeds.meta.items():
             self.store.set_meta(name, value)
+        groups: dict[tuple[str, ...], list[list[Any]]] = {}
         for table, row in seeds.rows:
-            names = ", ".join(quoted(name) for name in row)
-            marks = ", ".join("?" for _ in row)
-            self.store.execute(f"INSERT INTO {quoted(table)} ({names}) VALUES ({marks})", list(row.values()))
+            groups.setdefault((table, *row), []).append(list(row.values()))
+        for (table, *names), rows in groups.items():
+            listed, marks = ", ".join(map(quoted, names)), ", ".join("?" * len(names))
+            self.store.execute_many(f"INSERT INTO {quoted(table)} ({listed}) VALUES ({marks})", rows)
         self.store.committed.clear()
 
     def _load_schema(self) -> Schema:

@@ -34,6 +34,7 @@ from .query import children, fetch_one, linked, read_collection, read_count, rea
 from .relations import delete_relationship, post_relationship
 from .rows import create_row, delete_row, read_stored, update_row
 from .schema import Column, Side, Table
+from .shapes import check_shape
 from .solutions import add_component, component_type, solution_id
 from .sqlquery import read_sql
 
@@ -53,10 +54,14 @@ def handle(context: Context) -> Answer:
         return metadata_document(context)
     if head.name in DEFINITIONS:
         return _definitions(context, segments)
+    if len(segments) > 1 and head.inside is None and head.bare_name in FUNCTIONS.keys() | ACTIONS.keys():
+        raise unknown_segment(segments[1].name)
     if head.bare_name in FUNCTIONS and context.method == "GET":
         return FUNCTIONS[head.bare_name](context, head)
     if head.bare_name in ACTIONS and context.method == "POST":
-        return ACTIONS[head.bare_name](context, _object(context))
+        body = _object(context)
+        check_shape(body)
+        return ACTIONS[head.bare_name](context, body)
     table = find_set(context, head.name)
     return _on_set(context, table, segments[1:]) if head.inside is None else _on_row(context, table, segments)
 
@@ -77,6 +82,12 @@ def _read_leniently(context: Context) -> Any:
         return json.loads(context.body, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
         raise payload_error(context.path.partition("(")[0], f"The JSON of the body cannot be read: {error}") from None
+
+
+def _schema_body(context: Context) -> Any:
+    body = read_json(context) if context.body else None
+    check_shape(body)
+    return body
 
 
 def _object(context: Context) -> Mapping[str, Any]:
@@ -114,10 +125,10 @@ def _write_definition(context: Context, segments: list[Segment]) -> Answer:
     head = segments[0]
     if head.name == "RelationshipDefinitions":
         if context.method == "POST" and head.inside is None:
-            return post_relationship(context, read_json(context))
+            return post_relationship(context, _schema_body(context))
         if context.method == "DELETE":
             return delete_relationship(context, head.inside)
-    return write_definition(context, segments, read_json(context) if context.body else None)
+    return write_definition(context, segments, _schema_body(context))
 
 
 def _on_set(context: Context, table: Table, rest: list[Segment]) -> Answer:

@@ -169,7 +169,7 @@ class _Filter:
 
     def call(self, node: Call) -> str:
         name = node.name.removeprefix(_QUERY_FUNCTIONS)
-        if name == "in":
+        if name == "in" and len(node.arguments) == 2:
             return self.is_in(*node.arguments)
         if name in _TEXT_FUNCTIONS:
             return self.text_function(name, node)

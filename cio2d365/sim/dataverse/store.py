@@ -191,6 +191,11 @@ class Store:
         """Persist a table, relationship or choice."""
         self.execute("INSERT OR REPLACE INTO _schema VALUES (?, ?, ?)", (kind, name, value.decode()))
 
+    def save_definitions(self, kind: str, values: Iterable[tuple[str, bytes]]) -> None:
+        """Persist many definitions of one kind at once."""
+        rows = ((kind, name, value.decode()) for name, value in values)
+        self.execute_many("INSERT OR REPLACE INTO _schema VALUES (?, ?, ?)", rows)
+
     def forget_definition(self, kind: str, name: str) -> None:
         """Drop a persisted definition."""
         self.execute("DELETE FROM _schema WHERE kind = ? AND name = ?", (kind, name))
