@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from cio2d365.customerio.source import Source
 from cio2d365.dataverse.audit import Audit, read_audit
 from cio2d365.dataverse.client import Dataverse
 from cio2d365.dataverse.metadata import read_tables
-from cio2d365.decide import events, field_maps, mapping, split, traits
+from cio2d365.decide import events, field_maps, mapping, split, traits, values
 from cio2d365.decide.event_profile import EventProfile, profile_events
 from cio2d365.decide.events import EventDecision
 from cio2d365.decide.field_maps import Mapping as FieldMapping
@@ -73,15 +74,28 @@ def parts(frame: pl.DataFrame, names: Iterable[str]) -> dict[str, int]:
 
 
 def months(snapshot: Snapshot) -> pl.DataFrame:
-    """Events per month and source; what lies after the snapshot was taken is counted in its own month (B-036)."""
+    """Events per month and source, up to the day on which the snapshot was taken."""
     month = pl.from_epoch("at", "ms").dt.truncate("1mo").alias("month")
-    return snapshot.frame("events").group_by(month, "source").agg(events=pl.len()).sort("month", "source")
+    return _until_taken(snapshot).group_by(month, "source").agg(events=pl.len()).sort("month", "source")
+
+
+def _until_taken(snapshot: Snapshot) -> pl.DataFrame:
+    taken = int(datetime.fromisoformat(snapshot.manifest["taken_at"]).timestamp() * 1000)
+    return snapshot.frame("events").filter(pl.col("at") <= taken)
 
 
 def coverage(snapshot: Snapshot) -> pl.DataFrame:
-    """Per source of events: rows, first and last event."""
-    frame = pl.DataFrame(snapshot.manifest["coverage"])
-    return frame.select("source", "rows", *(pl.from_epoch(pl.col(c), "ms").alias(c) for c in ("first", "last")))
+    """Per source of events: rows, first and last event, and how many are dated after the reading (B-036)."""
+    past = (
+        _until_taken(snapshot)
+        .group_by("source")
+        .agg(
+            events=pl.len(), first=pl.from_epoch(pl.col("at").min(), "ms"), last=pl.from_epoch(pl.col("at").max(), "ms")
+        )
+    )
+    every = snapshot.frame("events").group_by("source").agg(rows=pl.len())
+    both = every.join(past, on="source", how="left").with_columns(dated_later=pl.col("rows") - pl.col("events"))
+    return both.select("source", "rows", "first", "last", "dated_later").sort("source")
 
 
 def object_counts(snapshot: Snapshot) -> pl.DataFrame:
@@ -130,6 +144,12 @@ def event_profile(migration: Migration) -> EventProfile:
     migration.save_profile(snapshot, "event_names", profile.names)
     migration.save_profile(snapshot, "event_properties", profile.properties)
     return profile
+
+
+def event_names(profile: EventProfile) -> pl.DataFrame:
+    """Events by name, with times instead of milliseconds."""
+    times = (pl.from_epoch(pl.col(c), "ms").alias(c) for c in ("first_at", "last_at"))
+    return profile.names.with_columns(*times).rename({"first_at": "first", "last_at": "last"})
 
 
 def trait_profile(migration: Migration) -> pl.DataFrame:
@@ -391,6 +411,26 @@ def changed_rows(balance: pl.DataFrame) -> str:
     if not created and not updated:
         return "No row in Dataverse was changed."
     return f"Created {created:,} and updated {updated:,} rows in Dataverse."
+
+
+def apart(staged: stage.Staged) -> pl.DataFrame:
+    """Rows that are not loaded: object, place, reason, rows, meaning."""
+    rows = pl.concat([staged.place(p).with_columns(place=pl.lit(p)) for p in stage.PLACES[1:]])
+    counted = rows.group_by("object", "place", "reason").agg(rows=pl.len()).sort("object", "place", "reason")
+    return counted.with_columns(meaning=_meaning("reason"))
+
+
+def changes(staged: stage.Staged) -> pl.DataFrame:
+    """Values that were changed or kept elsewhere: object, field, column, note, values, meaning."""
+    counted = staged.notes().group_by("object", "field", "column", "note").agg(values=pl.len())
+    return counted.sort(["values", "object", "field"], descending=[True, False, False]).with_columns(
+        meaning=_meaning("note")
+    )
+
+
+def _meaning(column: str) -> pl.Expr:
+    known = {**values.PROBLEMS, **values.NOTES, **split.REASONS, **stage.REASONS}
+    return pl.col(column).replace_strict(known, default="")
 
 
 def loadable(staged: stage.Staged) -> int:

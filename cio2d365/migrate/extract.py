@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -135,7 +136,7 @@ def apply(plan: ExtractPlan, migration: Migration, source: Source, *, at: str, p
         documents = _from_files(read, source, calls, migration)
     if not read.rows["people"]:
         raise InputError(f"no person was found in {source.label}; nothing was written")
-    _events(read, source, calls, _known_before(migration))
+    _events(read, source, calls, _known_before(migration), now=int(datetime.fromisoformat(at).timestamp() * 1000))
     frames = _frames(read)
     _balance(read)
     facts = {
@@ -265,7 +266,7 @@ def _relation(cio_id: str, type_id: str, object_id: str, attributes: Row) -> Row
 
 
 def _document(api: AppApi, name: str) -> list[Row]:
-    rows = sorted(api.rows(name), key=lambda row: str(row.get("id")))
+    rows = sorted(api.rows(name), key=lambda row: (len(str(row.get("id"))), str(row.get("id"))))
     if name == "segments":
         return [row | {"members": api.value("segment_count", id=str(row["id"]))} for row in rows]
     if name == "transactional":
@@ -305,7 +306,7 @@ def _unnamed_type(type_id: str, name: str) -> Row:
 # --- events -----------------------------------------------------------------------------------------------------------
 
 
-def _events(read: _Read, source: Source, calls: cdp.Calls, before: list[Row]) -> None:
+def _events(read: _Read, source: Source, calls: cdp.Calls, before: list[Row], *, now: int) -> None:
     tracked = calls.of("track", "page", "screen")
     every, merged, commands = cdp.events(tracked)
     barred = cdp.suppressed(calls.calls)
@@ -318,9 +319,11 @@ def _events(read: _Read, source: Source, calls: cdp.Calls, before: list[Row]) ->
         return
     cut = max((call.received for call in tracked), default=0)
     live = [_api_event(a) for kind in API_EVENT_TYPES for a in source.api.activities(kind)]
-    now = {row["event_key"] for row in live}
-    live += [row for row in before if row["event_key"] not in now]
-    later = [row for row in live if _recorded(row) > cut]
+    listed = {row["event_key"] for row in live}
+    live += [row for row in before if row["event_key"] not in listed]
+    # Of an event that is dated in the future nobody can say when it was taken in: the files go first, by content.
+    ahead = {_content(row) for row in rows if row["at"] > now}
+    later = [row for row in live if _recorded(row) > cut and not (row["at"] > now and _content(row) in ahead)]
     read.add("events", later, excluded=len(live) - len(later))
     covered = _said(len(live) - len(later), "activities lie in the period that the files cover")
     read.tally("events").note = ", ".join(n for n in (read.tally("events").note, covered) if n)
@@ -339,6 +342,15 @@ def _api_event(row: Row) -> Row:
         "anonymous_id": _text(row.get("anonymous_id")), "properties": artefacts.as_json(row.get("data") or {}).decode(),
         "file": "/v1/activities", "row": None,
     }  # fmt: skip
+
+
+def _content(row: Row) -> tuple[str, str, int, bytes]:
+    """What an event says, the same from every source."""
+    try:
+        properties = artefacts.as_json(orjson.loads(row["properties"]))
+    except orjson.JSONDecodeError:
+        properties = str(row["properties"]).encode()
+    return str(row["type"]), str(row["name"]), int(row["at"]) // 1000, properties
 
 
 def _recorded(row: Row) -> int:

@@ -26,6 +26,17 @@ from cio2d365.tables import MEMO_LENGTH, Column, Table
 APART = {"object": pl.String, "source_key": pl.String, "reason": pl.String, "detail": pl.String}
 NOTES = {"object": pl.String, **fields.NOTES}
 PLACES = ("staged", "review", "excluded", "rejected")
+REASONS = {
+    "person-in-review": "The person waits for a decision.",
+    "person-excluded": "The person is excluded or was rejected.",
+    "person-not-in-source": "The person is not in the snapshot.",
+    "person-not-migrated": "The person is not loaded.",
+    "object-not-in-source": "The object is not in the snapshot.",
+    "company-not-loaded": "The company is not in the snapshot.",
+    "name-from-address": "No last name: the e-mail address, else the id, stands for it.",
+    "name-from-id": "No name: the domain, else the id, stands for it.",
+    "unknown-consent": "Consent could not be read and counts as opted out.",
+}
 PRIMARY_SIGNALS = ("primary", "is_primary", "main")
 CREATED_AT = Column("overriddencreatedon", "datetime")
 
@@ -115,15 +126,15 @@ def _check(staged: Staged, given: Given) -> None:
 
 def _read_counts(given: Given) -> dict[str, int]:
     objects = given.raw["objects"].group_by("object_type_id").len().sort("object_type_id")
-    per_type = {f"object {t}": n for t, n in objects.iter_rows()}
+    per_type = {_label(given, t): n for t, n in objects.iter_rows()}
     rest = {n: given.raw[n].height for n in ("relationships", "events")}
     return {"people": given.raw["people"].height, **per_type, **rest}
 
 
 def _staged_count(staged: Staged, given: Given, name: str) -> int:
-    tables = {"people": ["contact", "lead"], "relationships": ["cio_relationship"],
-              "events": ["cio_event", "cio_anonymous_event"], f"object {given.company_type}": ["account"]}  # fmt: skip
-    tables |= {f"object {t}": [table] for t, table in given.object_tables.items()}
+    tables = {"people": ["contact", "lead"], "relationships": ["cio_relationship"]}
+    tables |= {"events": ["cio_event", "cio_anonymous_event"], _label(given, given.company_type): ["account"]}
+    tables |= {_label(given, t): [table] for t, table in given.object_tables.items()}
     return sum(staged.frames[t].height for t in tables.get(name, []) if t in staged.frames)
 
 
@@ -249,7 +260,7 @@ def _primary_companies(staged: Staged, given: Given, accounts: pl.DataFrame) -> 
 
 def _objects(staged: Staged, given: Given, type_id: str, name: str) -> pl.DataFrame:
     """Stage the objects of one type; (object_key, id) of those staged comes back."""
-    label, table = f"object {type_id}", given.tables[name]
+    label, table = _label(given, type_id), given.tables[name]
     rows = given.raw["objects"].filter(pl.col("object_type_id") == type_id).sort("object_key")
     rows = _without_illegal(staged, label, rows, {"object_id": schema.COMPANY_ID}, "object_key")
     keys = rows["object_key"].alias("source_key")
@@ -267,6 +278,12 @@ def _objects(staged: Staged, given: Given, type_id: str, name: str) -> pl.DataFr
     frame = _titled(staged, frame, rows, label, title)
     staged.frames[name] = _ordered(frame, table)
     return frame.select(object_key="cio_source_key", id=table.primary_id)
+
+
+def _label(given: Given, type_id: str) -> str:
+    """How a type is called in balances: its name, and its id because names need not be unique."""
+    names = given.raw["object_types"].filter(pl.col("object_type_id") == type_id)["name"]
+    return f"{names[0]} (type {type_id})" if len(names) else f"objects of type {type_id}"
 
 
 def _object_ids(given: Given, rows: pl.DataFrame, type_id: str) -> dict[str, pl.Series]:
