@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -35,10 +36,11 @@ from cio2d365.show.blocks import FINDINGS_MIME, OUTCOME_MIME
 from cio2d365.show.charts import VEGALITE
 from cio2d365.show.display import stylesheet
 from cio2d365.show.look import CHART_MIME
-from cio2d365.show.values import as_text
+from cio2d365.show.values import as_text, heading_of
 
 TEMPLATES = Path(str(files("cio2d365"))) / "templates"
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
+TITLE = re.compile(r"\A# (.*)")
 PACKAGES = ("cio2d365", "polars", "altair", "nbconvert")
 STATES = {"done": "Done", "failed": "Stopped", "not run": "Not run"}
 
@@ -79,7 +81,7 @@ def report(notebook: Path, context: Context) -> Path:
         contents=_contents(body),
         changed=(outcome or {}).get("changed", ""),
         figures=(outcome or {}).get("figures", {}),
-        findings=None if findings is None else {text: count for text, count in findings.items() if count},
+        findings=None if findings is None else _open_ones(findings),
         scripted="data-chart" in body,
     )
 
@@ -128,9 +130,8 @@ def _advice(code: int) -> tuple[str, ...]:
 
 
 def _title(nb: Any, fallback: str) -> str:
-    prose = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
-    found = re.search(r"^# (.+)$", prose, re.MULTILINE)
-    return found[1].strip() if found else fallback
+    found = (TITLE.match(cell.source) for cell in nb.cells if cell.cell_type == "markdown")
+    return next((title[1].strip() for title in found if title), fallback)
 
 
 def _reported(nb: Any, mime: str) -> dict[str, Any] | None:
@@ -160,9 +161,9 @@ def _exporter() -> Any:
 
 
 def _prose(source: str) -> str:
-    """Markdown without its first-level heading, which is the page's title. Mathematics stays text: `$5` is money."""
+    """Markdown without the heading that is the page's title. Mathematics stays text: `$5` is money."""
     renderer = IPythonRenderer(escape=True, exclude_anchor_links=True)
-    return str(MarkdownWithMath(renderer=renderer).render(re.sub(r"^# .*$", "", source, flags=re.MULTILINE)))
+    return str(MarkdownWithMath(renderer=renderer).render(TITLE.sub("", source)))
 
 
 def _shown(output: Any) -> Markup:
@@ -233,15 +234,16 @@ def index(folder: Path) -> Path:
 
 def runs_index(folder: Path) -> Path:
     """Render `index.html` over all runs of a migration from `*/manifest.json`, newest first."""
-    manifests = {path.parent: artefacts.read_json(path) for path in folder.glob("*/manifest.json")}
-    ordered = sorted(manifests.items(), key=lambda item: (item[1]["started"], item[0].name), reverse=True)
+    runs = sorted(
+        (_run(path) for path in folder.glob("*/manifest.json")), key=itemgetter("started", "name"), reverse=True
+    )
     context = Context(folder.name, "", "", datetime.now(UTC).isoformat())
     return _write(
         folder / "index.html",
         "runs.html.j2",
         title=f"Migration of {folder.name}: all runs",
         context=context,
-        runs=[_run(path, manifest) for path, manifest in ordered],
+        runs=runs,
     )
 
 
@@ -257,21 +259,25 @@ def _verdict(manifest: Mapping[str, Any]) -> Verdict:
     waiting = [n["name"] for n in notebooks if n["state"] == "not run"]
     if waiting:
         return Verdict("quiet", "Not finished", f"Still to run: {', '.join(waiting)}.")
-    return _finished_verdict(sum(sum(n["findings"].values()) for n in notebooks))
+    return _finished_verdict([f for n in notebooks for f in _open_ones(n["findings"]).items()])
 
 
-def _finished_verdict(count: int) -> Verdict:
-    if count:
-        word = f"{count:,} finding is open" if count == 1 else f"{count:,} findings are open"
-        return Verdict(
-            "warning", word, "Every row is accounted for. What needs a person to look is listed at each step."
-        )
-    return Verdict("good", "All accounted for", "Every row ended in exactly one place, and nothing is open.")
+def _finished_verdict(findings: Sequence[tuple[str, int]]) -> Verdict:
+    """Kinds of findings are counted, not their rows: one person may stand behind several of them."""
+    if not findings:
+        return Verdict("good", "All accounted for", "Every row ended in exactly one place, and nothing is open.")
+    word = "1 finding is open" if len(findings) == 1 else f"{len(findings)} findings are open"
+    listed = ", ".join(f"{count:,} {text}" for text, count in findings)
+    return Verdict("warning", word, f"{listed}. Every row is accounted for.")
+
+
+def _open_ones(findings: Mapping[str, int]) -> dict[str, int]:
+    return {text: count for text, count in findings.items() if count}
 
 
 def _step(notebook: Mapping[str, Any]) -> dict[str, Any]:
     name, state = notebook["name"], notebook["state"]
-    findings = {text: count for text, count in notebook["findings"].items() if count}
+    findings = _open_ones(notebook["findings"])
     page = notebook["files"].get("html")
     return {
         "number": name[:2],
@@ -290,15 +296,22 @@ def _sheet(path: Path) -> dict[str, str]:
     return {"name": path.name, "link": quote(path.name, safe=""), "size": as_text(path.stat().st_size, "bytes")}
 
 
-def _run(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "name": folder.name,
-        "link": f"{quote(folder.name, safe='')}/index.html",
-        "environment": manifest["environment"],
-        "started": _moment(manifest["started"]),
-        "took": _duration(manifest),
-        "verdict": _verdict(manifest),
-    }
+def _run(path: Path) -> dict[str, Any]:
+    """A line of the list; a run whose manifest another version wrote stays in it."""
+    folder = path.parent.name
+    line = {"name": folder, "link": f"{quote(folder, safe='')}/index.html"}
+    try:
+        manifest = artefacts.read_json(path)
+        known = {
+            "environment": manifest["environment"],
+            "started": _moment(manifest["started"]),
+            "took": _duration(manifest),
+            "verdict": _verdict(manifest),
+        }
+    except (KeyError, TypeError, ValueError):
+        unknown = Verdict("quiet", "Its manifest cannot be read", "")
+        known = {"environment": "", "started": "", "took": "", "verdict": unknown}
+    return line | known
 
 
 def _duration(manifest: Mapping[str, Any]) -> str:
@@ -317,7 +330,7 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["number"] = as_text
+    environment.filters |= {"number": as_text, "heading": heading_of}
     return environment
 
 
@@ -343,6 +356,7 @@ def _write(path: Path, template: str, *, title: str, context: Context, scripted:
         "facts": _facts(context),
         "styles": _asset("report.css") + Markup(stylesheet()),
         "versions": _versions(PACKAGES),
+        "program": version("cio2d365"),
         "nonce": secrets.token_urlsafe(18),
         "scripted": scripted,
         "bundle": _bundle() if scripted else "",

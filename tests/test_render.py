@@ -158,6 +158,10 @@ def test_money_is_not_mathematics(tmp_path: Path) -> None:
     assert "mathjax" not in html.lower()
 
 
+def test_a_comment_in_a_code_example_is_no_title(tmp_path: Path) -> None:
+    assert "# a comment" in body(page(tmp_path, prose="# T\n\n```\n# a comment\n```"))
+
+
 def test_html_in_prose_is_text(tmp_path: Path) -> None:
     assert "&lt;b&gt;" in body(page(tmp_path, prose="# T\n\n<b>bold</b>"))
 
@@ -245,7 +249,10 @@ def verdict(html: str) -> tuple[str, str]:
         ([record("00_audit"), record("01_event_schema")], ("good", "All accounted for")),
         ([record("00_audit", findings={"a": 0})], ("good", "All accounted for")),
         ([record("00_audit", findings={"a": 1})], ("warning", "1 finding is open")),
-        ([record("00_audit", findings={"a": 1, "b": 1233})], ("warning", "1,234 findings are open")),
+        (
+            [record("00_audit", findings={"a": 1}), record("01_a", findings={"b": 7})],
+            ("warning", "2 findings are open"),
+        ),
         ([record("00_audit"), record("01_a", "failed"), record("02_b", "not run")], ("problem", "Stopped at 01_a")),
         ([record("00_audit"), record("01_a", "not run")], ("quiet", "Not finished")),
     ],
@@ -255,6 +262,15 @@ def test_the_index_gives_a_verdict_in_words(
 ) -> None:
     html = render.index(manifest(tmp_path / "run-1", *notebooks)).read_text(encoding="utf-8")
     assert verdict(html) == expected
+
+
+def test_the_verdict_lists_what_is_open_over_all_steps(tmp_path: Path) -> None:
+    steps = [
+        record("03_split_rule", findings={"people to review": 96}),
+        record("05_load", findings={"rows in review": 1338}),
+    ]
+    html = render.index(manifest(tmp_path / "run-1", *steps)).read_text(encoding="utf-8")
+    assert "96 people to review, 1,338 rows in review. Every row is accounted for." in html
 
 
 def test_the_index_has_each_step_with_its_sentence_figures_findings_and_time(tmp_path: Path) -> None:
@@ -311,6 +327,16 @@ def test_the_list_of_runs_has_the_newest_first(tmp_path: Path) -> None:
     assert re.findall(r'<a href="([\w-]+)/index.html">', html) == ["b-new", "a-old", "c-older"]
     assert "Stopped at 00_audit" in html
     assert "12 min 31 s" in html
+
+
+def test_a_run_whose_manifest_cannot_be_read_stays_in_the_list(tmp_path: Path) -> None:
+    manifest(tmp_path / "a-good", record("00_audit"))
+    for name, text in {"b-cut": "{", "c-other": '{"run_id": "x"}', "d-list": "[]"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text(text, encoding="utf-8")
+    html = render.runs_index(tmp_path).read_text(encoding="utf-8")
+    assert re.findall(r'<a href="([\w-]+)/index.html">', html) == ["a-good", "d-list", "c-other", "b-cut"]
+    assert html.count("Its manifest cannot be read") == 3
 
 
 def test_a_migration_without_runs_has_a_list_too(tmp_path: Path) -> None:

@@ -71,6 +71,10 @@ BLOCKS: dict[str, Callable[[str], show.Display | show.Chart]] = {
         (datetime(2026, 11, 1, 10, 0, 7, tzinfo=UTC), "", "2026-11-01 10:00:07 UTC"),
         (datetime(2026, 11, 1, 10, 0, tzinfo=timezone(timedelta(hours=2))), "", "2026-11-01 08:00 UTC"),
         (datetime(2026, 11, 1, 10, 0), "", "2026-11-01 10:00"),
+        (1_731_371_458_000, "time", "2024-11-12 00:30:58 UTC"),
+        ("2026-11-24T17:17:00+00:00", "time", "2026-11-24 17:17 UTC"),
+        ("yesterday", "time", "yesterday"),
+        (10**30, "time", f"{10**30:,}"),
         (["a", None, 1200], "", f"a, {NOTHING}, 1,200"),
         ("007", "", "007"),
         ("a\x00b\x1b", "", "a\u2400b\u241b"),
@@ -137,6 +141,16 @@ def test_numbers_stand_right_and_the_unit_in_the_heading() -> None:
 def test_a_table_scrolls_in_its_own_box_and_can_be_reached_by_keyboard() -> None:
     html = show.table(pl.DataFrame({"a": range(26)}), "Tall").html
     assert '<div class="cio-scroll cio-tall" tabindex="0" role="region" aria-label="Tall">' in html
+
+
+def test_long_text_may_wrap_and_short_text_stays_on_its_line() -> None:
+    html = show.table(pl.DataFrame({"a": ["short", "a text of more than twenty-four characters"]}), "Two").html
+    assert "<td>short</td>" in html
+    assert '<td class="cio-wide">a text of' in html
+
+
+def test_a_tall_table_says_how_long_it_is() -> None:
+    assert "26 rows." in show.table(pl.DataFrame({"a": range(26)}), "Tall").html
 
 
 def test_a_plan_puts_conflicts_first_and_counts_every_row() -> None:
