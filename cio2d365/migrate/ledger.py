@@ -12,7 +12,7 @@ import socket
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ import orjson
 import polars as pl
 import psutil
 
-from cio2d365.errors import GateError, Refused
+from cio2d365.errors import GateError, Refused, Transient
 from cio2d365.outcomes import Outcome, RowOutcome
 
 Action = Literal["create", "update"]
@@ -90,8 +90,8 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Give up the holder's place."""
-        with self._db:
+        """Give up the holder's place; where that cannot be written, the next one sees that this process is gone."""
+        with suppress(sqlite3.OperationalError), self._db:
             self._db.execute("DELETE FROM holder WHERE pid = ? AND host = ?", (os.getpid(), socket.gethostname()))
         self._db.close()
 
@@ -294,7 +294,10 @@ class Ledger:
 
 @contextmanager
 def opened(path: Path, binding: Binding, *, at: str) -> Iterator[Ledger]:
-    """Open a ledger for writing. GateError for another place or when it is held; Refused when the file is damaged."""
+    """Open a ledger for writing. GateError for another place or when it is held; Refused when the file is damaged.
+
+    Transient when it cannot be written any more, as on a full disk (F-55); nothing is sent after that.
+    """
     if not path.exists():
         _make(path, binding)
     _check(path)
@@ -302,11 +305,16 @@ def opened(path: Path, binding: Binding, *, at: str) -> Iterator[Ledger]:
     try:
         _refuse_another_place(ledger._db, binding, path)
         _hold(ledger._db, path, at)
+    except sqlite3.OperationalError as error:
+        ledger._db.close()
+        raise GateError(f"{path} is in use by another process ({error}); only one may load at a time") from None
     except BaseException:
         ledger._db.close()
         raise
     try:
         yield ledger
+    except sqlite3.OperationalError as error:
+        raise Transient(f"{path} cannot be written ({error}). Make room, then run again") from None
     finally:
         ledger.close()
 

@@ -6,7 +6,7 @@ killed and started again: what is gone is gone, and the ledger knows the rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,20 +15,25 @@ import polars as pl
 from cio2d365.dataverse import batch, bulk, requests
 from cio2d365.dataverse.client import Dataverse, refusal
 from cio2d365.dataverse.codes import read_error
-from cio2d365.errors import Refused
+from cio2d365.errors import Refused, RequestRejected
 from cio2d365.migrate.ledger import Ledger
 from cio2d365.tables import Table
 from cio2d365.transport import Request
 
 Progress = Callable[[int, int, str], None]
 LOOKUP_TABLE = f"@{requests.LOOKUP_TABLE}"
-# Deleting a parent deletes these children too (cascade-config: parental relationships of the standard tables).
-PARENTAL = (
-    ("account", "contact", "parentcustomerid"), ("account", "lead", "customerid"),
-    ("contact", "contact", "parentcustomerid"), ("contact", "lead", "customerid"),
+# Deleting a parent deletes these children too (dataverse-api 12, defaults of the standard tables). The first are tables
+# that we load; the others hold what people add to a row: set, primary key, lookup.
+PARENTAL = (("contact", "parentcustomerid"), ("lead", "customerid"))
+ADDED_BY_PEOPLE = (
+    ("annotations", "annotationid", "objectid"), ("activitypointers", "activityid", "regardingobjectid"),
+    ("opportunities", "opportunityid", "customerid"), ("incidents", "incidentid", "customerid"),
+    ("quotes", "quoteid", "customerid"), ("connections", "connectionid", "record1id"),
 )  # fmt: skip
 BATCH = 200
 T = TypeVar("T")
+Picture = Mapping[str, Any]
+Link = tuple[str, str, str]  # child's table (empty: not one of ours), child, parent
 
 
 @dataclass(frozen=True)
@@ -67,30 +72,67 @@ def plan(run_id: str, ledger: Ledger, client: Dataverse, tables: Mapping[str, Ta
     names = list(reversed(ledger.tables_of(run_id)))
     created = {name: ledger.created_by(run_id, name) for name in names}
     there = {name: client.existing_ids(tables[name], created[name]) for name in names}
-    kept = {name: _protected(client, tables, name, there) for name in names}
+    changed = {name: _still_there(client, tables[name], ledger.preimages(run_id, name)) for name in names}
+    doomed = _without_parents(there, _links(client, tables, there, changed))
     return RollbackPlan(run_id, tuple(
         TablePlan(
             name,
-            tuple(i for i in created[name] if i in there[name] - kept[name]),
-            tuple(i for i, _ in ledger.preimages(run_id, name) if i not in set(created[name])),
-            tuple(sorted(kept[name])),
+            tuple(i for i in created[name] if i in doomed[name]),
+            tuple(i for i in changed[name] if i not in there[name]),
+            tuple(sorted(there[name] - doomed[name])),
             tuple(i for i in created[name] if i not in there[name]),
         )
         for name in names
     ))  # fmt: skip
 
 
-def _protected(
-    client: Dataverse, tables: Mapping[str, Table], parent: str, created: Mapping[str, set[str]]
-) -> set[str]:
-    """Parents that hold a child which this run did not create: deleting them would delete it too."""
-    found: set[str] = set()
-    for name, child, lookup in PARENTAL:
-        if name == parent and child in tables:
-            key, value = tables[child].primary_id, f"_{lookup}_value"
-            rows = client.rows(requests.rows(tables[child], [key, value], f"{value} ne null"))
-            found |= {str(r[value]).lower() for r in rows if str(r[key]).lower() not in created.get(child, set())}
-    return found & created[parent]
+def _still_there(client: Dataverse, table: Table, pictures: Sequence[tuple[str, Picture]]) -> dict[str, Picture]:
+    present = client.existing_ids(table, (row_id for row_id, _ in pictures))
+    return {row_id: picture for row_id, picture in pictures if row_id in present}
+
+
+def _links(
+    client: Dataverse,
+    tables: Mapping[str, Table],
+    there: Mapping[str, set[str]],
+    changed: Mapping[str, Mapping[str, Picture]],
+) -> list[Link]:
+    """Which child hangs on which parent when all rows that the run changed have their old values back."""
+    if not any(there.get(name) for name in ("account", "contact", "lead")):
+        return []
+    links: list[Link] = []
+    for child, lookup in PARENTAL:
+        if child in tables:
+            restored = changed.get(child, {})
+            for row_id, parent in _pairs(client, tables[child].set_name, tables[child].primary_id, lookup):
+                old = restored.get(row_id, {}).get(f"_{lookup}_value", parent)
+                links += [(child, row_id, str(old).lower())] if old else []
+    for set_name, key, lookup in ADDED_BY_PEOPLE:
+        links += [("", row_id, parent) for row_id, parent in _pairs(client, set_name, key, lookup)]
+    return links
+
+
+def _pairs(client: Dataverse, set_name: str, key: str, lookup: str) -> Iterator[tuple[str, str]]:
+    """(child, parent) of all rows with that lookup; none when the environment has no such table."""
+    value = f"_{lookup}_value"
+    query = {"$select": f"{key},{value}", "$filter": f"{value} ne null"}
+    try:
+        for row in client.rows(requests.get(set_name, query, page=requests.PAGE_ROWS)):
+            yield str(row[key]).lower(), str(row[value]).lower()
+    except RequestRejected as error:
+        if error.status != 404:
+            raise
+
+
+def _without_parents(there: Mapping[str, set[str]], links: Sequence[Link]) -> dict[str, set[str]]:
+    """The rows that can go without taking along a row that stays: a protected child protects its parents in turn."""
+    doomed = {name: set(ids) for name, ids in there.items()}
+    while True:
+        holding = {parent for child, row_id, parent in links if row_id not in doomed.get(child, ())}
+        kept = {name: ids & holding for name, ids in doomed.items()}
+        if not any(kept.values()):
+            return doomed
+        doomed = {name: ids - kept[name] for name, ids in doomed.items()}
 
 
 def apply(
