@@ -12,11 +12,10 @@ from .context import Context
 from .errors import ServiceError
 from .fetch_conditions import condition_sql
 from .schema import Column, Table
-from .sqlfilter import order_expression
+from .sqlfilter import MOST_CONDITIONS, order_expression
 from .store import quoted
 
 _MOST_LINKS = 15
-_MOST_CONDITIONS = 500
 _MOST_ROWS = 5000
 _JOINS = {"inner": "JOIN", "outer": "LEFT JOIN"}
 _FILTER_LINKS = frozenset({"any", "not any", "all", "not all"})
@@ -99,7 +98,7 @@ def compile_fetch(context: Context, text: str) -> Fetch:
 def _check_sizes(root: Element) -> None:
     if sum(1 for _ in root.iter("link-entity")) > _MOST_LINKS:
         raise ServiceError(400, "0x8004430d", "Number of link entities in query exceeded maximum limit.")
-    if sum(1 for _ in root.iter("condition")) > _MOST_CONDITIONS:
+    if sum(1 for _ in root.iter("condition")) > MOST_CONDITIONS:
         raise ServiceError(400, "0x8004430c", "Number of conditions in query exceeded maximum limit.")
 
 

@@ -97,7 +97,10 @@ Node = Literal | Path | Compare | Both | Not | Call | Items | Lambda
 def parse(text: str, aliases: Mapping[str, str] | None = None) -> Node:
     """The tree of a `$filter` text. Raises a 400 ServiceError that shows the text when it cannot be read."""
     parser = _Parser(text, aliases or {})
-    tree = parser.expression()
+    try:
+        tree = parser.expression()
+    except RecursionError:
+        raise bad_query("The expression is nested too deeply.") from None
     parser.expect_end()
     return tree
 

@@ -20,6 +20,7 @@ from .schema import NUMBER_TYPES, TEXT_TYPES, Column, Schema, Table
 from .store import fold, quoted
 
 _OPERATORS = {"eq": "=", "ne": "<>", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+MOST_CONDITIONS = 500
 _QUERY_FUNCTIONS = "Microsoft.Dynamics.CRM."
 
 
@@ -63,8 +64,33 @@ def find_property(table: Table, name: str) -> Column:
 
 def where(context: Context, table: Table, tree: Node, alias: str) -> tuple[str, list[Any]]:
     """The WHERE text and its parameters for rows of `table` under the SQL alias `alias`."""
+    _refuse_too_many(tree)
     sql = Sql(context)
     return _Filter(sql, {"": (table, alias)}).condition(tree), sql.parameters
+
+
+def _refuse_too_many(tree: Node) -> None:
+    """A query holds at most 500 conditions, whichever language it is written in."""
+    waiting, found = [tree], 0
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Both):
+            waiting += [node.left, node.right]
+        elif isinstance(node, Not):
+            waiting.append(node.inner)
+        else:
+            found += 1
+    if found > MOST_CONDITIONS:
+        raise ServiceError(400, "0x8004430c", "Number of conditions in query exceeded maximum limit.")
+
+
+def _flat(node: Node, every: bool) -> list[Node]:
+    """The parts of a chain of `and` or of `or`, in order: the database does not parse them deeply nested."""
+    parts: list[Node] = []
+    while isinstance(node, Both) and node.every is every:
+        parts.append(node.right)
+        node = node.left
+    return [node, *reversed(parts)]
 
 
 def order_expression(column: Column, alias: str) -> str:
@@ -82,8 +108,9 @@ class _Filter:
 
     def condition(self, node: Node) -> str:
         match node:
-            case Both(every, left, right):
-                return f"({self.condition(left)} {'AND' if every else 'OR'} {self.condition(right)})"
+            case Both(every):
+                word = " AND " if every else " OR "
+                return f"({word.join(self.condition(part) for part in _flat(node, every))})"
             case Not(inner):
                 return f"(NOT {self.condition(inner)})"
             case Compare():

@@ -19,6 +19,7 @@ from typing import Any
 
 import orjson
 
+from .errors import ServiceError
 from .schema import TEXT_TYPES, Column, Key, Table
 
 SQL_TYPES = {
@@ -42,6 +43,9 @@ def fold(text: Any) -> Any:
         return text.rstrip(" ").lower()
     decomposed = unicodedata.normalize("NFKD", text.rstrip(" ").casefold())
     return "".join(char for char in decomposed if not unicodedata.combining(char))
+
+
+_TOO_COMPLEX = ("parser stack overflow", "Expression tree is too large", "too many SQL variables")
 
 
 def _collate(left: str, right: str) -> int:
@@ -142,8 +146,13 @@ class Store:
             self._depth = 0
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        """All rows of a SELECT as tuples."""
-        return self.connection.execute(sql, parameters).fetchall()
+        """All rows of a SELECT as tuples. Raises 400 for a query that is nested beyond the database's parser."""
+        try:
+            return self.connection.execute(sql, parameters).fetchall()
+        except sqlite3.OperationalError as error:
+            if any(sign in str(error) for sign in _TOO_COMPLEX):
+                raise ServiceError(400, "0x80041101", "The query is too complex.") from None
+            raise
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Run a statement; returns the number of rows it touched."""

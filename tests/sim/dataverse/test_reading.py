@@ -186,3 +186,13 @@ def test_a_body_that_is_too_large_is_413(api: httpx.Client, control: httpx.Clien
     control.post("switches", json={"max_body_bytes": 2000})
     assert api.post("contacts", json={"lastname": "x" * 2000}).status_code == 413
     assert api.post("contacts", json={"lastname": "x"}).status_code == 204
+
+
+def test_a_query_holds_at_most_500_conditions(people: httpx.Client) -> None:
+    def ask(number: int) -> httpx.Response:
+        return people.get("contacts", params={"$filter": " or ".join(["lastname eq 'bell'"] * number)})
+
+    assert values(ask(500), "lastname") == ["Bell"]
+    assert code(ask(501)) == "0x8004430c"
+    for nested in ("(" * 3000 + "lastname eq 'a'" + ")" * 3000, "not " * 60 + "lastname eq 'a'"):
+        assert people.get("contacts", params={"$filter": nested}).status_code == 400
