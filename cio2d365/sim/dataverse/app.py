@@ -15,12 +15,12 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from .auth import TokenError
-from .context import API_ROOT, Context
+from .context import API_ROOT, Context, error_answer
 from .control import control_routes
 from .errors import ServiceError
 from .faults import ANSWER_VERBS, Facts, Rule
 from .journal import Entry
-from .service import Service, error_answer
+from .service import Service
 from .wire import Drop, given_answer, response_for
 
 _METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE"]

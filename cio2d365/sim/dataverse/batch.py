@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
-from .context import API_ROOT, Answer, Context
+from .context import API_ROOT, Answer, Context, error_answer
 from .errors import ServiceError, malformed
 
 Runner = Callable[[Context], Answer]
@@ -125,8 +125,6 @@ def _run_single(context: Context, group: Group, run: Runner) -> Result:
 
 
 def _attempt(context: Context, part: Part, known: dict[str, str], run: Runner) -> tuple[Answer, bool]:
-    from .service import error_answer
-
     try:
         return run(_inner_context(context, part, known)), False
     except ServiceError as error:

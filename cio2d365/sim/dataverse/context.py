@@ -10,9 +10,11 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from .errors import ServiceError
 from .organization import Organization
 
 API_ROOT = "/api/data/v9.2/"
+_ERROR_TYPE = {"Content-Type": "application/json; odata.metadata=minimal"}
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,17 @@ def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None
     """An OData JSON answer."""
     kind = {"Content-Type": "application/json; odata.metadata=minimal; odata.streaming=true"}
     return Answer(status, orjson.dumps(value), {**kind, **(headers or {})})
+
+
+def error_answer(error: ServiceError, annotations: bool = False) -> Answer:
+    """The JSON form of an error; details only when annotations are wanted."""
+    body: dict[str, object] = {"code": error.code, "message": error.message}
+    if annotations:
+        body["@Microsoft.PowerApps.CDS.ErrorDetails.ApiExceptionSourceKey"] = "Plugin/Microsoft.Crm"
+        body["@Microsoft.PowerApps.CDS.HelpLink"] = "http://go.microsoft.com/fwlink/?LinkID=398563"
+        body["@Microsoft.PowerApps.CDS.TraceText"] = ""
+        body.update(error.details)
+    return Answer(error.status, orjson.dumps({"error": body}), {**_ERROR_TYPE, **error.headers})
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from .context import Context
@@ -157,8 +158,6 @@ def _owner(table: str) -> Iterator[Column]:
 
 def _activity_columns(context: Context, table: str, id_name: str) -> Iterator[Column]:
     """An activity table has every column of activitypointer; polymorphic lookups carry the table's name."""
-    from dataclasses import replace
-
     for column in context.org.schema.tables["activitypointer"].columns.values():
         if column.name in (id_name, "subject"):
             continue

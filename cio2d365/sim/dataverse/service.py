@@ -10,11 +10,9 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from .auth import Authority
 from .batch import run_batch
-from .context import Answer, Context
+from .context import Answer, Context, error_answer
 from .errors import ServiceError
 from .faults import Facts, Plan, Rule, classify
 from .journal import Entry, Journal
@@ -22,8 +20,6 @@ from .keys import resume_keys
 from .limits import Limits
 from .organization import Organization
 from .routes import handle
-
-_ERROR_TYPE = {"Content-Type": "application/json; odata.metadata=minimal"}
 
 
 class Service:
@@ -161,17 +157,6 @@ class Service:
         }
         remaining = self.limits.remaining(caller) if caller else {}
         return replace(answer, headers={**common, **remaining, **answer.headers})
-
-
-def error_answer(error: ServiceError, annotations: bool = False) -> Answer:
-    """The JSON form of an error; details only when annotations are wanted."""
-    body: dict[str, object] = {"code": error.code, "message": error.message}
-    if annotations:
-        body["@Microsoft.PowerApps.CDS.ErrorDetails.ApiExceptionSourceKey"] = "Plugin/Microsoft.Crm"
-        body["@Microsoft.PowerApps.CDS.HelpLink"] = "http://go.microsoft.com/fwlink/?LinkID=398563"
-        body["@Microsoft.PowerApps.CDS.TraceText"] = ""
-        body.update(error.details)
-    return Answer(error.status, orjson.dumps({"error": body}), {**_ERROR_TYPE, **error.headers})
 
 
 Action = Mapping[str, Any]
