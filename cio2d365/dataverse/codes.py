@@ -45,6 +45,9 @@ CODES: Mapping[int, Class] = {
     0x80060890: Class.SCHEMA, 0x8006088A: Class.SCHEMA,
 }  # fmt: skip
 
+# An unknown column shares its code with payloads that are one row's fault; only the text tells (dataverse-api 18).
+UNKNOWN_PROPERTY = ("Could not find a property named", "does not exist on type")
+
 
 @dataclass(frozen=True)
 class ServerError:
@@ -57,6 +60,8 @@ class ServerError:
     @property
     def cause(self) -> Class:
         """What to do about it."""
+        if any(words in self.text for words in UNKNOWN_PROPERTY):
+            return Class.SCHEMA
         if self.code is not None and self.code in CODES:
             return CODES[self.code]
         if self.status == 413:
@@ -65,7 +70,7 @@ class ServerError:
             return Class.AUTHORITY
         if self.status == 412:
             return Class.CONFLICT
-        if self.status == 404 or "Could not find a property named" in self.text:
+        if self.status == 404:
             return Class.SCHEMA
         return Class.RECORD if self.status == 400 else Class.UNKNOWN
 

@@ -25,7 +25,9 @@ Progress = Callable[[int, int, str], None]
 State = Literal["create", "equal", "conflict", "left alone"]
 PROFESSIONAL_TABLES = 15  # custom tables that a Sales Professional licence may create (SR-105)
 ALREADY_THERE = frozenset({0x80040237, 0x80047013, 0x8004700B, 0x80060893, 0x80060894, 0x80044363})
-ROUNDS = 4
+NOT_YET = frozenset({0x8005E00C})  # “Entity … cannot be found”, as the creation of lookups says it
+# A table that was just created can be unknown to another server for half a minute (F-29).
+ROUND_WAITS = (0.0, 2.0, 5.0, 10.0, 20.0)
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,11 @@ def _changes(wanted: Table, existing: Table | None) -> Iterable[Change]:
 
 
 def _column_change(table: str, wanted: Column, existing: Column | None) -> Change:
-    state: State = "create" if existing is None else "equal" if _fits(wanted, existing) else "conflict"
-    there = describe(existing) if existing else ""
-    return Change("column", table, wanted.name, state, describe(wanted), there, wanted)
+    if existing is None:
+        return Change("column", table, wanted.name, "create", describe(wanted), "", wanted)
+    if _fits(wanted, existing):
+        return Change("column", table, wanted.name, "equal", describe(wanted), describe(existing), wanted)
+    return Change("column", table, wanted.name, "conflict", _in_full(wanted), _in_full(existing), wanted)
 
 
 def _lookup_change(table: str, wanted: Lookup, existing: Lookup | None) -> Change:
@@ -112,7 +116,17 @@ def _fits(wanted: Column, existing: Column) -> bool:
         return False
     longer = wanted.length is None or existing.length is None or existing.length >= wanted.length
     finer = wanted.precision is None or existing.precision is None or existing.precision >= wanted.precision
-    return longer and finer and {o.value for o in wanted.options} <= {o.value for o in existing.options}
+    return longer and finer and _is_wide(wanted, existing) and _meanings(wanted) <= _meanings(existing)
+
+
+def _is_wide(wanted: Column, existing: Column) -> bool:
+    low = None in (wanted.minimum, existing.minimum) or (existing.minimum or 0) <= (wanted.minimum or 0)
+    high = None in (wanted.maximum, existing.maximum) or (existing.maximum or 0) >= (wanted.maximum or 0)
+    return low and high
+
+
+def _meanings(column: Column) -> set[tuple[int, str]]:
+    return {(o.value, o.label.strip()) for o in column.options}
 
 
 def describe(column: Column) -> str:
@@ -122,32 +136,45 @@ def describe(column: Column) -> str:
     return f"{column.kind}{size}{places}{f' of {len(column.options)}' if column.options else ''}"
 
 
+def _in_full(column: Column) -> str:
+    """As `describe`, with range and options, so that a conflict can be seen."""
+    bounds = [f"{b:,.15g}" for b in (column.minimum, column.maximum) if b is not None]
+    options = [f"{value} {label}" for value, label in sorted(_meanings(column))]
+    return describe(column) + "".join(f" ({text})" for text in (" to ".join(bounds), ", ".join(options)) if text)
+
+
 def apply(
     wanted: Sequence[Table], client: Dataverse, *, progress: Progress, sleep: Callable[[float], None] = time.sleep
 ) -> dict[str, Table]:
-    """Create what is missing and give back the tables as they now are.
+    """Create what is missing, publish, and give back the tables as they now are. It can be killed and run again.
 
-    Raises SchemaConflict before anything is created, Terminal when components are still missing after four rounds.
+    Raises SchemaConflict before anything is created, Terminal when components are still missing after the last round.
     """
     names = [table.name for table in wanted]
-    existing = read_tables(client, names, fresh=True)
-    _refuse_conflicts(plan(wanted, existing))
-    if plan(wanted, existing).to_create:
-        _ensure_solution(client)
+    existing = _read(client, wanted)
     total = len(plan(wanted, existing).to_create)
-    for attempt in range(ROUNDS):
+    if total:
+        _ensure_solution(client)
+    refusals: list[str] = []
+    for wait in ROUND_WAITS:
         missing = plan(wanted, existing).to_create
         if not missing:
             break
-        _create(client, missing, total, progress)
-        sleep(attempt)
-        existing = read_tables(client, names, fresh=True)
-        _refuse_conflicts(plan(wanted, existing))
-    left = plan(wanted, existing).to_create
-    if left:
-        raise Terminal("still missing after creation: " + ", ".join(f"{c.table}.{c.name}" for c in left))
-    if total:
-        client.send(definitions.publish(names))
+        sleep(wait)
+        refusals = _create(client, missing, total, progress)
+        existing = _read(client, wanted)
+    if left := plan(wanted, existing).to_create:
+        text = "still missing after creation: " + ", ".join(f"{c.table}.{c.name}" for c in left)
+        raise Terminal("; ".join([text, *refusals[:1]]))
+    # Also when nothing was created now: an earlier attempt may have ended between creating and publishing (F-36).
+    client.send(definitions.publish(names))
+    return existing
+
+
+def _read(client: Dataverse, wanted: Sequence[Table]) -> dict[str, Table]:
+    """The tables as they are; SchemaConflict when they contradict what is wanted."""
+    existing = read_tables(client, [table.name for table in wanted], fresh=True)
+    _refuse_conflicts(plan(wanted, existing))
     return existing
 
 
@@ -157,24 +184,32 @@ def _refuse_conflicts(compared: SchemaPlan) -> None:
         raise SchemaConflict("the target holds other definitions; nothing was changed: " + "; ".join(lines))
 
 
-def _create(client: Dataverse, missing: Sequence[Change], total: int, progress: Progress) -> None:
+def _create(client: Dataverse, missing: Sequence[Change], total: int, progress: Progress) -> list[str]:
+    """Send all creates, parents first; what the server did not take yet is left to the next round, with its words."""
     order = {"table": 0, "column": 1, "lookup": 2, "key": 3}
-    done = total - len(missing)
-    for change in sorted(missing, key=lambda c: order[c.kind]):
-        _once(client, _request(change))
-        done += 1
+    refusals: list[str] = []
+    absent: set[str] = set()
+    for done, change in enumerate(sorted(missing, key=lambda c: order[c.kind]), total - len(missing) + 1):
+        if change.table in absent:
+            continue
+        if refusal := _once(client, _request(change)):
+            refusals.append(refusal)
+            absent |= {change.table} if change.kind == "table" else set()
         progress(done, total, f"{change.table}.{change.name}")
+    return refusals
 
 
-def _once(client: Dataverse, request: Request) -> None:
-    """Send a create; an unclear end and “exists already” are left to the next reading."""
+def _once(client: Dataverse, request: Request) -> str:
+    """Send a create; why it is left to the next reading: an unclear end, there already, or its table not yet known."""
     try:
         client.send(request)
-    except OutcomeUnknown:
-        return
+    except OutcomeUnknown as error:
+        return str(error)
     except RequestRejected as error:
-        if error.code not in ALREADY_THERE and "already exist" not in error.text:
+        if error.status != 404 and error.code not in ALREADY_THERE | NOT_YET and "already exist" not in error.text:
             raise
+        return str(error)
+    return ""
 
 
 def _request(change: Change) -> Request:

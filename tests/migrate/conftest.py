@@ -27,7 +27,7 @@ def provisioned() -> Iterator[Provisioned]:
 def target(provisioned: Provisioned, tmp_path: Path) -> Iterator[World]:
     """The provisioned organisation without rows, faults and journal."""
     origin, service, tables = provisioned
-    wipe(service, "contact", "account")
+    wipe(service, "contact", "account", "annotation", "task")
     with world(origin, tmp_path, tables, service.org.id) as found:
         yield found
 
