@@ -373,11 +373,11 @@ def _cascade_delete(context: Context, relationship: Relationship, parent_id: str
             "0x80040227",
             "The object you tried to delete is associated with another object and cannot be deleted.",
         )
+    if relationship.on_delete != "Cascade":
+        _unlink(context, child, relationship, ids)
+        return
     for row_id in ids:
-        if relationship.on_delete == "Cascade":
-            _delete_child(context, child, row_id)
-        else:
-            _unlink(context, child, relationship, row_id)
+        _delete_child(context, child, row_id)
 
 
 def _delete_child(context: Context, child: Table, row_id: str) -> None:
@@ -386,12 +386,12 @@ def _delete_child(context: Context, child: Table, row_id: str) -> None:
         _delete(context, child, row_id, read_stored(context, child, row_id))
 
 
-def _unlink(context: Context, child: Table, relationship: Relationship, row_id: str) -> None:
+def _unlink(context: Context, child: Table, relationship: Relationship, ids: list[str]) -> None:
     changed: dict[str, Any] = {relationship.column: None}
     hidden = type_column(child.columns[relationship.column])
     if hidden:
         changed[hidden] = None
-    write_updates(context, child, [(row_id, changed)])
+    write_updates(context, child, [(row_id, changed) for row_id in ids])
 
 
 def require_right(context: Context, right: str, table: Table) -> None:
