@@ -25,8 +25,9 @@ LOOKUP_TABLE = f"@{requests.LOOKUP_TABLE}"
 # Deleting a parent deletes these children too (dataverse-api 12, defaults of the standard tables). The first are tables
 # that we load; the others hold what people add to a row: set, primary key, lookup.
 PARENTAL = (("contact", "parentcustomerid"), ("lead", "customerid"))
+ACTIVITIES = ("tasks", "phonecalls", "appointments", "emails", "letters", "faxes", "activitypointers")
 ADDED_BY_PEOPLE = (
-    ("annotations", "annotationid", "objectid"), ("activitypointers", "activityid", "regardingobjectid"),
+    *((name, "activityid", "regardingobjectid") for name in ACTIVITIES), ("annotations", "annotationid", "objectid"),
     ("opportunities", "opportunityid", "customerid"), ("incidents", "incidentid", "customerid"),
     ("quotes", "quoteid", "customerid"), ("connections", "connectionid", "record1id"),
 )  # fmt: skip
