@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from cio2d365.tables import Table
+from cio2d365.tables import Kind, Table
 
 DIFFERENCES = {
     "table": pl.String, "source_key": pl.String, "column": pl.String, "staged": pl.String, "target": pl.String,
@@ -52,8 +52,12 @@ def columns_to_read(frame: pl.DataFrame, table: Table) -> list[str]:
 
 
 def compare(frame: pl.DataFrame, target: pl.DataFrame, table: Table, quarantined: Sequence[str] = ()) -> Comparison:
-    """Compare staged rows with target rows; rows that are in quarantine are not expected."""
-    wanted = _as_read(frame, table).filter(~pl.col(table.primary_id).is_in(list(quarantined)))
+    """Compare staged rows with target rows.
+
+    Rows that are in quarantine are not expected, and not extra either: a refused change leaves its old row in place.
+    """
+    staged = _as_read(frame, table)
+    wanted = staged.filter(~pl.col(table.primary_id).is_in(list(quarantined)))
     there = target.with_columns(pl.col(table.primary_id).str.to_lowercase())
     names = [c for c in wanted.columns if c != table.primary_id]
     found = there.rename({c: f"{c} target" for c in there.columns if c != table.primary_id})
@@ -64,7 +68,7 @@ def compare(frame: pl.DataFrame, target: pl.DataFrame, table: Table, quarantined
         wanted.height,
         there.height,
         wanted.join(there, on=table.primary_id, how="anti").select("cio_source_key", table.primary_id),
-        there.join(wanted, on=table.primary_id, how="anti").select("cio_source_key", table.primary_id),
+        there.join(staged, on=table.primary_id, how="anti").select("cio_source_key", table.primary_id),
         pl.DataFrame([counts for counts, _ in compared]),
         pl.concat([pl.DataFrame(schema=DIFFERENCES), *(rows for _, rows in compared)]),
     )
@@ -79,7 +83,10 @@ def _as_read(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
 
 
 def _field(joined: pl.DataFrame, name: str, table: Table) -> tuple[dict[str, object], pl.DataFrame]:
-    pair = joined.select("cio_source_key", staged=_text(joined, name), target=_text(joined, f"{name} target"))
+    kind = _kind(table, name)
+    pair = joined.select(
+        "cio_source_key", staged=_text(joined, name, kind), target=_text(joined, f"{name} target", kind)
+    )
     sent = pair.filter(pl.col("staged").is_not_null())
     different = sent.filter(pl.col("staged").ne_missing(pl.col("target")))
     counts = {
@@ -92,15 +99,37 @@ def _field(joined: pl.DataFrame, name: str, table: Table) -> tuple[dict[str, obj
     return counts, rows
 
 
-def _text(frame: pl.DataFrame, name: str) -> pl.Expr:
-    """A value as text in its own type: numbers without a trailing zero, GUIDs in lower case, times as they are."""
-    kind = frame.schema[name]
-    if kind == pl.Boolean:
-        return pl.when(pl.col(name)).then(pl.lit("true")).when(~pl.col(name)).then(pl.lit("false"))
-    if kind.is_numeric():
-        return pl.col(name).cast(pl.Float64).round(FLOAT_PLACES).cast(pl.String)
-    text = pl.col(name).cast(pl.String)
+def _kind(table: Table, name: str) -> Kind:
+    column = table.column(name)
+    return column.kind if column else "other"
+
+
+def _text(frame: pl.DataFrame, name: str, kind: Kind) -> pl.Expr:
+    """A value as text in its column's own type, the same for the same value: what is compared and shown."""
+    value, dtype = pl.col(name), frame.schema[name]
+    if dtype == pl.Boolean:
+        return pl.when(value).then(pl.lit("true")).when(~value).then(pl.lit("false"))
+    if dtype.is_float():
+        return _number_text(value)
+    text = value.cast(pl.String)
+    if kind == "datetime":
+        return _time_text(text)
+    if kind == "multichoice":
+        return text.str.split(",").list.sort().list.join(",")
     return text.str.to_lowercase() if name.startswith("_") else text
+
+
+def _number_text(value: pl.Expr) -> pl.Expr:
+    """`5` for 5.0, so that a whole number is one text in integer and float columns."""
+    rounded = value.round(FLOAT_PLACES)
+    whole = (rounded == rounded.floor()) & (rounded.abs() < 2**53)
+    return pl.when(whole).then(rounded.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(rounded.cast(pl.String))
+
+
+def _time_text(text: pl.Expr) -> pl.Expr:
+    """A moment in UTC; Dataverse keeps whole seconds (dataverse-api 4). What is no moment stays as it is."""
+    moment = text.str.to_datetime("%+", time_unit="ms", time_zone="UTC", strict=False)
+    return pl.coalesce(moment.dt.strftime("%Y-%m-%dT%H:%M:%SZ"), text)
 
 
 def summary(comparisons: Sequence[Comparison]) -> pl.DataFrame:
@@ -167,7 +196,9 @@ def spot_checks(
 def _long(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
     names = [c for c in frame.columns if c not in (table.primary_id, "cio_source_key")]
     texts = frame.select(
-        pl.col(table.primary_id).alias("id"), "cio_source_key", *(_text(frame, n).alias(n) for n in names)
+        pl.col(table.primary_id).alias("id"),
+        "cio_source_key",
+        *(_text(frame, n, _kind(table, n)).alias(n) for n in names),
     )
     return texts.unpivot(index=["id", "cio_source_key"], variable_name="column", value_name="value")
 
