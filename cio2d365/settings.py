@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -36,7 +37,8 @@ def _origin(url: str) -> str:
         raise ValueError("only scheme, host and port belong here: no user, path or query")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError("plain http is accepted for this machine only; use https")
-    return f"{parts.scheme}://{parts.netloc}"
+    _ = parts.port  # ValueError for one that cannot be
+    return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
 Origin = Annotated[str, AfterValidator(_origin)]
@@ -44,7 +46,8 @@ EnvName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Strict: "500" and true are not numbers, as TOML has types of its own.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Identity(_Section):
@@ -137,7 +140,15 @@ def _sentence(problem: Any) -> str:
     if problem["type"] != "extra_forbidden":
         return f"{key}: {problem['msg'].removeprefix('Value error, ')}"
     near = difflib.get_close_matches(str(problem["loc"][-1]), _known_keys(Settings), n=1)
-    return f"{key} is not a setting{f'; did you mean {near[0]}?' if near else ''}"
+    known = ", ".join(_section(problem["loc"][:-1]).model_fields)
+    return f"{key} is not a setting; {f'did you mean {near[0]}? ' if near else ''}Known here: {known}"
+
+
+def _section(path: Iterable[Any]) -> type[BaseModel]:
+    model: Any = Settings
+    for name in path:
+        model = model.model_fields[name].annotation
+    return cast(type[BaseModel], model)
 
 
 def _known_keys(model: type[BaseModel]) -> list[str]:

@@ -1,0 +1,151 @@
+"""Settings: what is wrong is said with key, range and the nearest known key, before anything is written."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cio2d365 import settings
+from cio2d365.errors import SettingsError
+
+GOOD: dict[str, Any] = {"migration": {"name": "acme", "id": "acme-2026"}}
+
+
+def parse(**sections: Any) -> settings.Settings:
+    return settings.parse(GOOD | sections)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "near"),
+    [
+        ("load", "batch_szie", None),
+        ("load", "chunk_row", "chunk_rows"),
+        ("customerio", "reqests_per_second", "requests_per_second"),
+        ("dataverse", "sandboxx", "sandbox"),
+        ("load", "paralel", "parallel"),
+    ],
+)
+def test_an_unknown_key_is_refused_and_the_nearest_named(section: str, key: str, near: str | None) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(**{section: {key: 1}})
+    assert f"{section}.{key} is not a setting" in str(caught.value)
+    assert (f"did you mean {near}?" in str(caught.value)) == (near is not None)
+
+
+def test_keys_that_would_be_known_are_listed() -> None:
+    with pytest.raises(SettingsError, match="Known here: chunk_rows, request_rows, parallel, same_error_limit"):
+        parse(load={"batch_szie": 500})
+
+
+def test_an_unknown_section_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"lod is not a setting; did you mean load\?"):
+        parse(lod={})
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "range_"),
+    [
+        ("load", "chunk_rows", 0, "greater than or equal to 1"),
+        ("load", "chunk_rows", 5001, "less than or equal to 5000"),
+        ("load", "request_rows", 1500, "less than or equal to 1000"),
+        ("load", "parallel", -1, "greater than or equal to 1"),
+        ("load", "parallel", 17, "less than or equal to 16"),
+        ("customerio", "requests_per_second", 0, "greater than 0"),
+        ("customerio", "relationship_attributes", "some", "'all', 'several' or 'none'"),
+        ("load", "chunk_rows", "500", "valid integer"),
+        ("load", "parallel", True, "valid integer"),
+        ("load", "parallel", 2.5, "valid integer"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_with_the_range(section: str, key: str, value: object, range_: str) -> None:
+    with pytest.raises(SettingsError, match=rf"{section}\.{key}: .*{range_}"):
+        parse(**{section: {key: value}})
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://org.crm.dynamics.com", "http://10.0.0.1", "http://localhost.example.com", "http://127.0.0.1.example.com",
+     "https://user:pw@org.crm.dynamics.com", "https://org.crm.dynamics.com/api/data", "https://org.crm.dynamics.com?x=1",
+     "https://org.crm.dynamics.com#x", "org.crm.dynamics.com", "ftp://org", "https://", "https://org:99999"],
+)  # fmt: skip
+def test_an_address_that_is_not_a_safe_origin_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"dataverse\.sandbox\.url"):
+        parse(dataverse={"sandbox": {"url": url}})
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://org.crm.dynamics.com/", "https://org.crm.dynamics.com"),
+        ("https://ORG.crm.dynamics.com", "https://org.crm.dynamics.com"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("http://localhost:1", "http://localhost:1"),
+        ("http://[::1]:5", "http://[::1]:5"),
+        ("", ""),
+    ],
+)
+def test_good_addresses_become_origins(url: str, origin: str) -> None:
+    assert parse(dataverse={"sandbox": {"url": url}}).dataverse.sandbox.url == origin
+
+
+def test_secrets_are_named_by_variables_not_given() -> None:
+    with pytest.raises(SettingsError, match=r"customerio\.app_api_key") as caught:
+        parse(customerio={"app_api_key": "s3cr3t-canary"})
+    assert "canary" not in str(caught.value)
+
+
+def test_a_missing_section_and_key_are_named() -> None:
+    with pytest.raises(SettingsError, match=r"migration: Field required"):
+        settings.parse({})
+    with pytest.raises(SettingsError, match=r"migration\.id: Field required"):
+        settings.parse({"migration": {"name": "acme"}})
+
+
+def test_every_problem_is_named_at_once() -> None:
+    with pytest.raises(
+        SettingsError, match=r"load\.parallel.*; .*load\.chunk_rows|load\.chunk_rows.*; .*load\.parallel"
+    ):
+        parse(load={"parallel": 0, "chunk_rows": 0})
+
+
+def test_settings_cannot_be_changed_afterwards() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        parse().load.chunk_rows = 1
+
+
+@pytest.mark.parametrize("text", [b"[migration\n", b"\xff\xfe", b"name = 'x'\nname = 'y'"])
+def test_a_file_that_is_no_toml_is_refused(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "migration.toml").write_bytes(text)
+    with pytest.raises(SettingsError, match="not valid TOML"):
+        settings.read(tmp_path / "migration.toml")
+
+
+def test_a_file_that_does_not_exist_says_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cio2d365 new acme"):
+        settings.read(tmp_path / "acme" / "migration.toml")
+
+
+def test_a_new_file_holds_every_setting_with_its_default() -> None:
+    text = settings.new_document("acme", "acme-2026", sandbox="https://org.crm.dynamics.com")
+    document = tomllib.loads(text)
+    plain = settings.parse(document).model_dump()
+    default = settings.parse(
+        {"migration": document["migration"], "dataverse": {"sandbox": document["dataverse"]["sandbox"]}}
+    )
+    assert plain == default.model_dump()
+    for section, keys in plain.items():
+        assert set(document[section]) == set(keys)
+
+
+@pytest.mark.parametrize("value", ['a"b', "c:\\data\\new", "ünï", "#x"])
+def test_text_is_quoted_for_toml(value: str) -> None:
+    text = settings.new_document("acme", "acme-2026", sandbox="", files=value)
+    assert tomllib.loads(text)["files"]["folder"] == value
+
+
+def test_control_characters_cannot_stand_in_a_setting() -> None:
+    with pytest.raises(SettingsError, match="control characters"):
+        settings.new_document("acme", "acme-2026", sandbox="", files="a\nb")
