@@ -36,13 +36,12 @@ HERE = Path(".")
 def main() -> None:
     """Entry point: an error of ours is one message and its exit code, never a stack trace."""
     try:
-        app(standalone_mode=False)
+        # without standalone mode a typer.Exit comes back as the value of the call
+        sys.exit(app(standalone_mode=False) or 0)
     except MigrationError as error:
         _stop(str(error), error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         _stop("stopped; nothing is half done, run the same command again", 3)
-    except typer.Exit as end:
-        sys.exit(end.exit_code)
     except Exception as error:  # noqa: BLE001 - click's own usage errors know how to show themselves
         show = getattr(error, "show", None)
         if show is None:
@@ -95,6 +94,8 @@ def _run(
     environment = _environment(env)
     signoff.require(found, environment)
     chosen = _notebooks(first, last)
+    numbers = {path.name[:2] for path in chosen}
+    connect.check(found, environment, read_source="00" in numbers, use_target=bool(numbers & {"00", "04", "05", "06"}))
     run_id = run_id or _new_run_id(found, environment)
     parameters = {
         "root": str(found.root),

@@ -71,6 +71,21 @@ def target(migration: Migration, environment: Environment) -> Iterator[Dataverse
         yield Dataverse(transport)
 
 
+def check(migration: Migration, environment: Environment, *, read_source: bool, use_target: bool) -> None:
+    """Ask each system that a run needs for one answer before anything starts.
+
+    Raises SettingsError for what is missing or wrong here, Refused or AuthorityError for a host that cannot be
+    reached or does not let us in.
+    """
+    if read_source:
+        with source(migration) as found:
+            if found.api:
+                found.api.workspaces()
+    if use_target:
+        with target(migration, environment) as client:
+            client.who_am_i()
+
+
 @contextmanager
 def open_ledger(migration: Migration, environment: Environment, client: Dataverse) -> Iterator[ledger.Ledger]:
     """The ledger for writing, bound to what the server says it is (L13)."""
