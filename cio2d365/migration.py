@@ -183,11 +183,20 @@ def save_snapshot(
 
 
 def _settle(base: Path, incoming: Path, name: str) -> Path:
+    """Put a new snapshot in its place, or take the older one with the same content, mended if it was damaged."""
     same = [p for p in base.glob(f"*-{name.rsplit('-', 1)[1]}") if (p / "manifest.json").exists()]
-    if same:
-        _empty(incoming)
-        return same[0]
-    return incoming.replace(base / name)
+    if not same:
+        return incoming.replace(base / name)
+    if not _is_whole(same[0]):
+        for path in sorted(incoming.iterdir(), key=lambda p: p.name == "manifest.json"):
+            path.replace(same[0] / path.name)
+    _empty(incoming)
+    return same[0]
+
+
+def _is_whole(folder: Path) -> bool:
+    files = artefacts.read_json(folder / "manifest.json")["files"]
+    return all((folder / n).exists() and artefacts.sha256(folder / n) == f["sha256"] for n, f in files.items())
 
 
 def _empty(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -14,6 +15,7 @@ from cio2d365.settings import Environment
 Role = Literal["reconciler", "owner"]
 Verdict = Literal["accept", "reject"]
 ROLES: tuple[Role, ...] = get_args(Role)
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,12 @@ def hashes(migration: Migration) -> dict[str, str]:
         rules: dict[str, str] = {name: decisions.confirmed(migration, name).digest for name in decisions.NOTEBOOK}
         snapshot = migration.snapshot().id
     except (DecisionError, InputError) as error:
-        raise GateError(f"there is nothing to sign yet: {error}") from None
+        raise GateError(f"the sandbox is not ready: {error}") from None
     folder = migration.environment("sandbox")
     files = {name: folder / f"{name}.json" for name in ("schema", "reconciliation")}
     missing = [name for name, path in files.items() if not path.exists()]
     if missing:
-        raise GateError(f"there is nothing to sign yet: the sandbox has no {' and no '.join(missing)}; run it to 06")
+        raise GateError(f"the sandbox is not ready: it has no {' and no '.join(missing)}; run it to 06")
     return {"snapshot": snapshot, **rules, **{name: artefacts.sha256(path) for name, path in files.items()}}
 
 
@@ -51,6 +53,8 @@ def sign(migration: Migration, *, role: Role, by: str, verdict: Verdict, at: str
     """Record one person's verdict on the sandbox as it stands."""
     if role not in ROLES:
         raise GateError(f"role is {' or '.join(ROLES)}, not {role!r}")
+    if verdict not in VERDICTS:
+        raise GateError(f"verdict is {' or '.join(VERDICTS)}, not {verdict!r}")
     if not by.strip():
         raise GateError("a signature needs a name: --by WHO")
     record = Record(role, by.strip(), verdict, at, hashes(migration))
@@ -71,11 +75,20 @@ def require(migration: Migration, environment: Environment) -> None:
             f"After the sandbox was reconciled: `cio2d365 sign {migration.name} --role {missing[0]} --by WHO "
             "--verdict accept`"
         )
-    now = hashes(migration)
-    for record in records.values():
-        _check(record, now)  # type: ignore[arg-type]
-    if len({r.by.casefold() for r in records.values() if r}) < len(ROLES):
+    try:
+        now = hashes(migration)
+    except GateError as error:
+        raise GateError(f"production is closed: {error}") from None
+    signed = [record for record in records.values() if record]
+    for record in signed:
+        _check(record, now)
+    if len({_person(record.by) for record in signed}) < len(ROLES):
         raise GateError("production is closed: reconciler and owner are the same person; two people have to sign")
+
+
+def _person(name: str) -> str:
+    """A name without what does not tell people apart: case, width of letters, spaces."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def _check(record: Record, now: dict[str, str]) -> None:
@@ -97,6 +110,9 @@ def _read(migration: Migration, role: Role) -> Record | None:
     if not path.exists():
         return None
     try:
-        return Record(**artefacts.read_json(path))
+        record = Record(**artefacts.read_json(path))
     except (TypeError, ValueError) as error:
         raise GateError(f"production is closed: {path.name} cannot be read ({error})") from None
+    if record.role != role:
+        raise GateError(f"production is closed: {path.name} was signed as {record.role}, not as {role}")
+    return record
