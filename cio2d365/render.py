@@ -354,7 +354,7 @@ def _write(path: Path, template: str, *, title: str, context: Context, scripted:
         "title": title,
         "migration": context.migration,
         "facts": _facts(context),
-        "styles": _asset("report.css") + Markup(stylesheet()),
+        "styles": Markup(stylesheet()) + _asset("report.css"),
         "versions": _versions(PACKAGES),
         "program": version("cio2d365"),
         "nonce": secrets.token_urlsafe(18),
