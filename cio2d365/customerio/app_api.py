@@ -140,6 +140,6 @@ def _object(answer: Response) -> Row:
 def _once_each(rows: Iterable[Row], key: str) -> Iterator[Row]:
     seen: set[str] = set()
     for row in rows:
-        if row.get(key) not in seen:
-            seen.add(str(row.get(key)))
+        if (value := str(row.get(key))) not in seen:
+            seen.add(value)
             yield row

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -19,6 +21,9 @@ from cio2d365.errors import Place
 
 Row = dict[str, Any]
 NAME = re.compile(r"\.(identify|track|page|screen|group|alias)\.json(\.gz)?$", re.IGNORECASE)
+# The layout is not documented: one call a line, or an array with one call a line (customerio-api 9).
+FRAME = (b"", b"[", b"]")
+LONG_NUMBER = re.compile(rb"\d{19}")
 EVENT_TYPE = {"track": "event", "page": "page", "screen": "screen"}
 # Commands of the CDP that arrive as track calls; they are not the customer's events (customerio-api 9).
 COMMANDS = frozenset(
@@ -49,14 +54,13 @@ class Call:
     def text(self, key: str) -> str | None:
         """A value as text; null and empty are None; numbers keep their digits (B-012)."""
         value = self.values.get(key)
-        return (
-            None if value is None or value == "" else value if isinstance(value, str) else orjson.dumps(value).decode()
-        )
+        if value is None or value == "":
+            return None
+        return value if isinstance(value, str) else _dumps(value)
 
     def json(self, key: str) -> str:
-        """An object column as JSON text; it may be text already."""
-        value = self.values.get(key)
-        return value if isinstance(value, str) else orjson.dumps(value if value is not None else {}).decode()
+        """An object column as JSON text."""
+        return _dumps(self.values.get(key) or {})
 
 
 @dataclass
@@ -81,8 +85,7 @@ def read_calls(files: Iterable[Path]) -> Calls:
     found = Calls()
     for path in files:
         kind = str(NAME.search(path.name)[1]).lower()  # type: ignore[index]
-        for row, line in enumerate((x for x in lines(path) if x.data.strip()), 1):
-            call = _call(kind, path.name, row, line)
+        for call in _numbered(kind, path):
             if isinstance(call, Call):
                 found.calls.append(call)
             else:
@@ -90,20 +93,72 @@ def read_calls(files: Iterable[Path]) -> Calls:
     return found
 
 
-def _call(kind: str, file: str, row: int, line: Line) -> Call | Row:
+def _numbered(kind: str, path: Path) -> Iterator[Call | Row]:
+    row = 0
+    for line in lines(path):
+        if line.data.strip() not in FRAME:
+            parsed = _parsed(line)
+            for values in parsed if isinstance(parsed, list) else [parsed]:
+                row += 1
+                yield _call(kind, path.name, row, line, values)
+
+
+def _parsed(line: Line) -> Any:
+    """What stands on a line, or why it cannot be read, as `(code, reason)`."""
     bad = line.bad_byte()
     if bad is not None:
-        return _refuse(kind, file, row, line, None, "E-UTF8", f"byte {bad} is not UTF-8")
+        return "E-UTF8", f"byte {bad} is not UTF-8"
     try:
-        values = orjson.loads(line.data)
-    except orjson.JSONDecodeError as error:
-        return _refuse(
-            kind, file, row, line, None, "E-JSON", f"not JSON at byte {line.offset + error.pos}: {error.msg}"
-        )
+        return _loads(line.data.strip().removesuffix(b","))
+    except (ValueError, RecursionError) as error:
+        at = line.offset + getattr(error, "pos", 0)
+        cut = "" if line.data.endswith(b"\n") else "; the file ends here, it may be cut"
+        return "E-JSON", f"not JSON at byte {at}: {error}{cut}"
+
+
+def _call(kind: str, file: str, row: int, line: Line, values: Any) -> Call | Row:
+    if isinstance(values, tuple):
+        return _refuse(kind, file, row, line, None, *values)
     if not isinstance(values, dict):
         return _refuse(kind, file, row, line, None, "E-JSON", "a call is a JSON object")
     call = Call(kind, values, file, row)
-    return _without_time(call, line) or call
+    return _without_objects(call, line) or _without_time(call, line) or call
+
+
+def _loads(data: bytes | str) -> Any:
+    """JSON with every digit of its whole numbers (B-024); orjson makes floats of those that need more than 64 bits."""
+    raw_bytes = data.encode() if isinstance(data, str) else data
+    if not LONG_NUMBER.search(raw_bytes):
+        return orjson.loads(raw_bytes)
+    return json.loads(raw_bytes, parse_constant=_no_number, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    return value if math.isfinite(value := float(text)) else _no_number(text)
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no JSON number")
+
+
+def _dumps(value: object) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _without_objects(call: Call, line: Line) -> Row | None:
+    """Unpack object columns, which some layouts hold as text; a refusal when one is no object."""
+    for key in ("traits", "properties"):
+        value = call.values.get(key)
+        try:
+            call.values[key] = (_loads(value) if isinstance(value, str) and value.strip() else value) or {}
+        except (ValueError, RecursionError):
+            call.values[key] = None
+        if not isinstance(call.values[key], dict):
+            return _refuse(call.kind, call.file, call.row, line, call.text("id"), "E-JSON", f"{key} is no JSON object")
+    return None
 
 
 def _without_time(call: Call, line: Line) -> Row | None:
@@ -130,7 +185,7 @@ def people(calls: Iterable[Call]) -> list[Row]:
     for call in sorted(calls, key=lambda c: (c.at, c.file, c.row)):
         if user := call.text("user_id"):
             traits = merged[user][1] if user in merged else {}
-            merged[user] = (call, traits | orjson.loads(call.json("traits")))
+            merged[user] = (call, traits | call.values["traits"])
     return [_person(user, call, traits) for user, (call, traits) in sorted(merged.items())]
 
 
@@ -140,7 +195,7 @@ def _person(user: str, call: Call, traits: Row) -> Row:
     known = None if "unsubscribed" not in traits else str(traits["unsubscribed"])
     return {
         "person_key": raw.person_key(None, user, None), "cio_id": None, "id": user, "email": email,
-        "unsubscribed": opt_out(known), "attributes": orjson.dumps({"id": user} | traits).decode(), "timestamps": None,
+        "unsubscribed": opt_out(known), "attributes": _dumps({"id": user} | traits), "timestamps": None,
         "file": call.file, "row": call.row,
     }  # fmt: skip
 
@@ -152,16 +207,16 @@ def objects(calls: Iterable[Call], default_type: str) -> tuple[list[Row], list[R
     for call in sorted(calls, key=lambda c: (c.at, c.file, c.row)):
         if not (group := call.text("group_id")):
             continue
-        traits = orjson.loads(call.json("traits"))
+        traits = dict(call.values["traits"])
         relation = traits.pop("relationshipAttributes", {})
         type_id = call.text("objectTypeId") or str(traits.pop("object_type_id", default_type))
         key = f"{type_id}:{group}"
         base = {"object_key": key, "object_type_id": type_id, "object_id": group, "file": call.file, "row": call.row}
         found[key] = base | {"cio_object_id": None, "traits": found.get(key, {}).get("traits", {}) | traits}
         if user := call.text("user_id"):
-            related[user, key] = base | {"person_id": user, "attributes": orjson.dumps(relation).decode()}
+            related[user, key] = base | {"person_id": user, "attributes": _dumps(relation)}
     rows = [
-        {k: v for k, v in row.items() if k != "traits"} | {"attributes": orjson.dumps(row["traits"]).decode()}
+        {k: v for k, v in row.items() if k != "traits"} | {"attributes": _dumps(row["traits"])}
         for row in found.values()
     ]
     return rows, list(related.values())

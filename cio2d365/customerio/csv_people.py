@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from cio2d365.errors import InputError, Place
 
 Row = dict[str, Any]
 SEPARATORS = (",", ";", "\t")
+IDENTIFIERS = ("id", "email", "cio_id")
 TRUE, FALSE = frozenset({"true", "1", "yes"}), frozenset({"false", "0", "no", ""})
 
 
@@ -23,19 +25,17 @@ def read_people(path: Path) -> tuple[list[Row], list[Row]]:
     """Rows of `raw.PEOPLE` and of `raw.REJECTED`; InputError when the file as a whole cannot be read."""
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     source = _Remembering(lines(path))
+    records = _records(path, source)
+    header = _header(path, next(records, []), source.take())
     people: list[Row] = []
     rejected: list[Row] = []
-    header: list[str] = []
-    for row, cells in _records(path, source):
-        if row == 0:
-            header = _header(path, cells)
-            continue
-        problem = _problem(source.taken, cells, header)
+    for row, cells in enumerate(records, 1):
+        taken = source.take()
+        problem = _problem(taken, cells, header)
         if problem:
-            rejected.append(_rejected(path.name, row, source.taken, cells, *problem))
+            rejected.append(_rejected(path.name, row, taken, cells, header, *problem))
         else:
             people.append(_person(path.name, row, dict(zip(header, cells, strict=True))))
-        source.taken.clear()
     return people, rejected
 
 
@@ -51,10 +51,16 @@ class _Remembering:
             self.taken.append(line)
             yield line.text()
 
+    def take(self) -> list[Line]:
+        """The lines of the record that was read last, without blank lines before it."""
+        taken, self.taken = self.taken, []
+        return list(dropwhile(lambda line: not line.data.strip(), taken))
 
-def _records(path: Path, source: _Remembering) -> Iterator[tuple[int, list[str]]]:
+
+def _records(path: Path, source: _Remembering) -> Iterator[list[str]]:
+    """Records that are not blank; the separator is the one that the first line has most of."""
     texts = iter(source)
-    first = next(texts, None)
+    first = next((text for text in texts if text.strip()), None)
     if first is None:
         return
     separator = max(SEPARATORS, key=first.count)
@@ -65,17 +71,22 @@ def _records(path: Path, source: _Remembering) -> Iterator[tuple[int, list[str]]
 
     reader = csv.reader(all_lines(), delimiter=separator, strict=True)
     try:
-        yield from ((number, cells) for number, cells in enumerate(reader) if cells)
+        yield from (cells for cells in reader if cells)
     except csv.Error as error:
         start = source.taken[0].number if source.taken else 1
         raise InputError(f"{path.name} line {start}: the CSV record cannot be read ({error})") from None
 
 
-def _header(path: Path, cells: list[str]) -> list[str]:
+def _header(path: Path, cells: list[str], taken: list[Line]) -> list[str]:
+    if not cells:
+        return []
+    bad = _bad_byte(taken)
+    if bad is not None:
+        raise InputError(f"{path.name} byte {bad}: the header is not UTF-8; export the file as UTF-8")
     twice = sorted({name for name in cells if cells.count(name) > 1})
     if twice:
         raise InputError(f"{path.name} line 1: the column {twice[0]!r} stands twice")
-    if not {"id", "email", "cio_id"} & set(cells):
+    if not set(IDENTIFIERS) & set(cells):
         raise InputError(
             f"{path.name} line 1: none of the columns id, email, cio_id is there; is this a people export?"
         )
@@ -83,7 +94,7 @@ def _header(path: Path, cells: list[str]) -> list[str]:
 
 
 def _problem(taken: list[Line], cells: list[str], header: list[str]) -> tuple[str, str] | None:
-    bad = next((b for line in taken if (b := line.bad_byte()) is not None), None)
+    bad = _bad_byte(taken)
     if bad is not None:
         return "E-UTF8", f"byte {bad} is not UTF-8"
     if len(cells) != len(header):
@@ -94,12 +105,25 @@ def _problem(taken: list[Line], cells: list[str], header: list[str]) -> tuple[st
     return None
 
 
-def _rejected(file: str, row: int, taken: list[Line], cells: list[str], code: str, message: str) -> Row:
+def _bad_byte(taken: list[Line]) -> int | None:
+    return next((b for line in taken if (b := line.bad_byte()) is not None), None)
+
+
+def _rejected(
+    file: str, row: int, taken: list[Line], cells: list[str], header: list[str], code: str, message: str
+) -> Row:
     line = taken[0].number if taken else None
     original = b"".join(t.data for t in taken).decode("utf-8", "replace")
-    text = f"{Place(file, row, line, source_id=cells[0])}: {code} {message}"
-    return {"object": "people", "file": file, "row": row, "line": line, "source_id": cells[0], "field": None,
-            "code": code, "message": text.encode("utf-8", "replace").decode(), "original": original}  # fmt: skip
+    values = dict(zip(header, (_printable(c) for c in cells), strict=False))
+    source_id = next((values[name] for name in IDENTIFIERS if values.get(name)), None)
+    text = f"{Place(file, row, line, source_id=source_id)}: {code} {message}"
+    return {"object": "people", "file": file, "row": row, "line": line, "source_id": source_id, "field": None,
+            "code": code, "message": text, "original": original}  # fmt: skip
+
+
+def _printable(cell: str) -> str:
+    """Bytes that were not UTF-8 cannot stand in any output."""
+    return cell.encode("utf-8", "replace").decode()
 
 
 def _person(file: str, row: int, values: Mapping[str, str]) -> Row:
