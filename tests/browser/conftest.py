@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,8 +64,8 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture
-def visit(browser: Browser) -> Iterator[Visit]:
+@contextmanager
+def _visiting(browser: Browser) -> Iterator[Visit]:
     """A page of 1280 x 900 that has no network; requests, console messages, errors and dialogs are written down."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
     visit = Visit(context.new_page())
@@ -74,6 +75,20 @@ def visit(browser: Browser) -> Iterator[Visit]:
     visit.page.on("dialog", visit.refuse)
     yield visit
     context.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visit]:
+    """A page for one test."""
+    with _visiting(browser) as page:
+        yield page
+
+
+@pytest.fixture(scope="session")
+def opened(browser: Browser, report: Path) -> Iterator[Visit]:
+    """The report, open; for tests that only look."""
+    with _visiting(browser) as page:
+        yield page.open(report)
 
 
 @pytest.fixture(scope="session")

@@ -21,22 +21,21 @@ CHARTS = 5
 LABELS = "marks => marks.map(mark => mark.getAttribute('aria-label'))"
 
 
-def test_one_file_asks_for_nothing_and_complains_about_nothing(visit: Visit, report: Path) -> None:
-    visit.open(report)
-    assert [url for url in visit.requests if not url.startswith("data:")] == [report.as_uri()]
-    assert visit.complaints == []
+def test_one_file_asks_for_nothing_and_complains_about_nothing(opened: Visit, report: Path) -> None:
+    assert [url for url in opened.requests if not url.startswith("data:")] == [report.as_uri()]
+    assert opened.complaints == []
 
 
-def test_every_chart_is_drawn_and_takes_the_place_of_its_picture(visit: Visit, report: Path) -> None:
-    page = visit.open(report).page
+def test_every_chart_is_drawn_and_takes_the_place_of_its_picture(opened: Visit) -> None:
+    page = opened.page
     assert page.locator("[data-chart][data-ready=true]").count() == CHARTS
     assert page.locator(".drawn svg").count() >= CHARTS
     assert page.locator("[data-chart] .cio-chart img").count() == 0
     assert page.locator("[data-chart] details table").count() == CHARTS
 
 
-def test_the_drawn_charts_say_what_they_show(visit: Visit, report: Path) -> None:
-    page = visit.open(report).page
+def test_the_drawn_charts_say_what_they_show(opened: Visit) -> None:
+    page = opened.page
     labels = page.locator(".drawn svg[aria-label], .drawn [role=graphics-document]").evaluate_all(
         "found => found.map(e => e.getAttribute('aria-label'))"
     )
@@ -55,21 +54,21 @@ def test_the_slider_recounts_as_the_rule_does(visit: Visit, report: Path, no_ema
         assert drawn_counts(page) == {name: f"{row[name.lower()]:,}" for name in preview.CLASSES}
 
 
-def drawn_counts(page: Page) -> dict[str, str]:
+def drawn_counts(page: Page, within: str = ".drawn") -> dict[str, str]:
     """What the last chart writes at its bars, by class; Vega redraws within the next frames."""
     page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))")
-    marks = page.locator(".drawn").last.locator("[aria-roledescription='text mark']")
+    marks = page.locator(within).last.locator("[aria-roledescription='text mark']")
     named = [str(label).partition("outcome: ")[2].partition(";")[0] for label in marks.evaluate_all(LABELS)]
     return dict(zip(named, marks.all_text_contents(), strict=True))
 
 
-def test_the_menu_saves_a_picture_and_sends_nothing_away(visit: Visit, report: Path) -> None:
-    actions = visit.open(report).page.locator(".vega-actions a").all_text_contents()
+def test_the_menu_saves_a_picture_and_sends_nothing_away(opened: Visit) -> None:
+    actions = opened.page.locator(".vega-actions a").all_text_contents()
     assert set(actions) == {"Save as SVG", "Save as PNG"}
 
 
-def test_hostile_text_is_read_not_run(visit: Visit, report: Path) -> None:
-    page = visit.open(report).page
+def test_hostile_text_is_read_not_run(opened: Visit) -> None:
+    page = opened.page
     assert page.title() == "Everything there is – acme"
     assert page.locator("main img, main iframe, main form, main meta, main [onerror], main [onclick]").count() == 0
     assert page.locator("main script:not([type='application/json'])").count() == 0
@@ -78,8 +77,8 @@ def test_hostile_text_is_read_not_run(visit: Visit, report: Path) -> None:
     assert page.locator("main").evaluate("main => main.parentElement.classList.contains('columns')")
 
 
-def test_no_code_no_prompt_no_stream_is_left(visit: Visit, report: Path) -> None:
-    text = visit.open(report).page.locator("body").inner_text()
+def test_no_code_no_prompt_no_stream_is_left(opened: Visit) -> None:
+    text = opened.page.locator("body").inner_text()
     for left in ("import polars", "show.table(", "In [", "Out[", "a line that belongs in the log"):
         assert left not in text
 
@@ -90,13 +89,13 @@ def test_the_page_never_scrolls_sideways(visit: Visit, report: Path, width: int)
     assert visit.open(report).page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_a_wide_table_scrolls_in_its_own_box(visit: Visit, report: Path) -> None:
-    box = visit.open(report).page.get_by_role("region", name="Thirty columns")
+def test_a_wide_table_scrolls_in_its_own_box(opened: Visit) -> None:
+    box = opened.page.get_by_role("region", name="Thirty columns")
     assert box.evaluate("box => box.scrollWidth > box.clientWidth")
 
 
-def test_headings_are_in_order_and_the_contents_lead_to_them(visit: Visit, report: Path) -> None:
-    page = visit.open(report).page
+def test_headings_are_in_order_and_the_contents_lead_to_them(opened: Visit) -> None:
+    page = opened.page
     levels = page.locator("h1, h2, h3, h4").evaluate_all("all => all.map(h => +h.tagName[1])")
     assert levels[0] == 1
     assert levels.count(1) == 1
