@@ -8,7 +8,7 @@ import sys
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import orjson
 import polars as pl
@@ -16,11 +16,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cio2d365 import __version__, connect, decisions, migration, run, settings, workbench
+from cio2d365 import __version__, connect, decisions, migration, settings, workbench
 from cio2d365.errors import MigrationError, SettingsError
 from cio2d365.migrate import signoff
 from cio2d365.show.progress import progress
 
+if TYPE_CHECKING:
+    from cio2d365.run import RunRecord
+
+# `cio2d365.run` brings papermill, nbconvert and altair, more than a second: only the commands that need it import it.
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 out, err = Console(), Console(stderr=True)
 
@@ -90,6 +94,8 @@ def run_command(
 def _run(
     root: Path, name: str, env: str, first: str, last: str, more: dict[str, Any] | None = None, run_id: str = ""
 ) -> int:
+    from cio2d365 import run
+
     found = migration.load(root, name)
     environment = _environment(env)
     signoff.require(found, environment)
@@ -130,7 +136,7 @@ class _Lines:
             err.print(f"{name} ({done + 1} of {total})", markup=False, highlight=False)
 
 
-def _tell(record: run.RunRecord) -> None:
+def _tell(record: RunRecord) -> None:
     failed = next((n for n in record.notebooks if n.state == "failed"), None)
     if failed:
         err.print(f"{failed.name}: {failed.message}", style="red", markup=False, highlight=False, soft_wrap=True)
@@ -285,6 +291,8 @@ def rollback(
 @app.command()
 def verify(folder: Annotated[Path, typer.Argument(metavar="REPORT_DIR", help="Folder of a run.")]) -> None:
     """Compare the files of a report folder with the fingerprints in its manifest."""
+    from cio2d365 import run
+
     changed = run.verify(folder)
     for name in changed:
         out.print(name, markup=False, highlight=False)
@@ -295,6 +303,8 @@ def verify(folder: Annotated[Path, typer.Argument(metavar="REPORT_DIR", help="Fo
 @app.command()
 def params(notebook: Annotated[str, typer.Argument(help="Number or name of a notebook.")]) -> None:
     """The parameters of a notebook: name, type, default and meaning."""
+    from cio2d365 import run
+
     found = sorted(p for p in NOTEBOOKS.glob("*.ipynb") if p.name.startswith(notebook) or p.stem == notebook)
     if not found:
         raise SettingsError(f"there is no notebook {notebook!r}")
@@ -316,6 +326,8 @@ def lab(name: Annotated[str, typer.Argument(help="Name of the migration.")] = ""
 
 def _lab_folder(found: migration.Migration) -> Path:
     """`migrations/NAME/notebooks` with the parameters of this migration; notebooks that are there already stay."""
+    from cio2d365 import run
+
     folder = found.folder / "notebooks"
     folder.mkdir(exist_ok=True)
     for source in sorted(NOTEBOOKS.glob("*.ipynb")):

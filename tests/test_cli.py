@@ -141,9 +141,10 @@ b",pro,
 """
 
 
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[tuple[Path, dict[str, str], str]]:
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str], str]]:
     """A root folder, the environment of the simulators, and the sandbox's address."""
+    tmp_path = tmp_path_factory.mktemp("files")
     with simulators(tmp_path / "simulators") as ready:
         target = ready["dataverse"]
         environment = {f"DATAVERSE_{k.upper()}": target[k] for k in ("tenant_id", "client_id", "client_secret")}
@@ -204,7 +205,7 @@ class TestFromFiles:
 
     def test_an_empty_export_is_one_message(self, sandbox: tuple[Path, dict[str, str], str]) -> None:
         root, environment, url = sandbox
-        folder = export(root / "export", "id,email\n")
+        folder = export(root / "empty", "id,email\n")
         assert command("new", "empty", "--dataverse", url, "--files", str(folder), "--root", str(root)).code == 0
         ended = command("run", "empty", "--env", "sandbox", "--to", "00", "--root", str(root), **environment)
         refused(ended, "no person was found", "nothing was written")
@@ -214,15 +215,11 @@ class TestFromFiles:
         self, sandbox: tuple[Path, dict[str, str], str]
     ) -> None:
         root, environment, url = sandbox
-        assert (
-            command(
-                "new", "files", "--dataverse", url, "--files", str(export(root / "export")), "--root", str(root)
-            ).code
-            == 0
-        )
-        ended = command("run", "files", "--env", "sandbox", "--set", "treshold=3", "--root", str(root), **environment)
+        folder = export(root / "typo")
+        assert command("new", "typo", "--dataverse", url, "--files", str(folder), "--root", str(root)).code == 0
+        ended = command("run", "typo", "--env", "sandbox", "--set", "treshold=3", "--root", str(root), **environment)
         refused(ended, "treshold")
-        assert not list((root / "reports").glob("*/*/*.html"))
+        assert not list((root / "reports").glob("typo/*/*.html"))
 
 
 def test_help_lists_the_commands_without_a_stack_trace() -> None:

@@ -12,7 +12,7 @@ import polars as pl
 from cio2d365.decide import documents
 from cio2d365.decide.event_profile import EventProfile, profile_events
 from cio2d365.decide.evidence import Proposal, propose
-from cio2d365.decide.json_scan import FATAL, pick, scan
+from cio2d365.decide.json_scan import FATAL, objects, pick, scan
 from cio2d365.decide.names import column_names
 from cio2d365.decide.standard import OWN_COLUMNS
 from cio2d365.decide.values import LOSSY, convert
@@ -107,7 +107,7 @@ def promote(events: pl.DataFrame, decision: EventDecision) -> tuple[pl.DataFrame
     members = pl.concat([_unpromoted(pairs, converted), *_kept_members(pairs, converted), _wholes(events, problems)])
     troubles = [_trouble(events["event_key"], key, frame) for key, frame in converted.items()]
     noted = pl.concat([*troubles, _unreadable(events["event_key"], problems)])
-    return events.with_columns(*values, _remainder(members, events.height)), noted
+    return events.with_columns(*values, objects(members, events.height, REMAINDER)), noted
 
 
 def to_document(decision: EventDecision) -> dict[str, Any]:
@@ -246,13 +246,6 @@ def _wholes(events: pl.DataFrame, problems: pl.DataFrame) -> pl.DataFrame:
     texts = [orjson.dumps(events["properties"][row]).decode() for row in rows]
     sources = [f'"{UNREADABLE}":{text}' for text in texts]
     return pl.DataFrame({"row": rows, "source": sources}, schema={"row": pl.UInt32, "source": pl.String})
-
-
-def _remainder(members: pl.DataFrame, height: int) -> pl.Series:
-    joined = members.group_by("row").agg(pl.col("source").sort().str.join(",").alias(REMAINDER))
-    everyone = pl.DataFrame({"row": pl.int_range(height, dtype=pl.UInt32, eager=True)})
-    found = everyone.join(joined, on="row", how="left", maintain_order="left")
-    return found.select((pl.lit("{") + pl.col(REMAINDER) + pl.lit("}")).alias(REMAINDER)).to_series()
 
 
 def _trouble(event_keys: pl.Series, key: str, converted: pl.DataFrame) -> pl.DataFrame:

@@ -144,6 +144,14 @@ def explode(texts: pl.Series) -> pl.DataFrame:
     return scan(texts).pairs.select("row", "key", value_type().alias("type"), "text", "flag")
 
 
+def objects(members: pl.DataFrame, height: int, name: str) -> pl.Series:
+    """JSON objects from some members (row, source), one per row of `height`, members sorted; null for a row without."""
+    joined = members.group_by("row").agg(pl.col("source").sort().str.join(",").alias(name))
+    everyone = pl.DataFrame({"row": pl.int_range(height, dtype=pl.UInt32, eager=True)})
+    found = everyone.join(joined, on="row", how="left", maintain_order="left")
+    return found.select((pl.lit("{") + pl.col(name) + pl.lit("}")).alias(name)).to_series()
+
+
 def pick(texts: pl.Series, keys: Sequence[str], pairs: pl.DataFrame | None = None) -> pl.DataFrame:
     """One text column per key of `keys` (null where the key is absent or null), one row per text, values verbatim.
 

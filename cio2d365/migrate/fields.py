@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import orjson
 import polars as pl
@@ -15,6 +14,7 @@ from cio2d365.errors import DecisionError
 from cio2d365.tables import Column, Table
 
 NOTES = {"source_key": pl.String, "field": pl.String, "column": pl.String, "note": pl.String, "detail": pl.String}
+NOBODY = pl.DataFrame(schema={"row": pl.UInt32, "key": pl.String})
 REST = "cio_attributes"
 SAME_VALUE = ["retyped", "unix-s"]
 
@@ -37,11 +37,11 @@ def mapped(attributes: pl.Series, keys: pl.Series, maps: Sequence[FieldMap], tab
     definitions = {name: _definition(m, table) for name, m in chosen.items()}
     texts = json_scan.pick(attributes, list(chosen))
     done = {name: convert(texts[name], definitions[name], m) for name, m in chosen.items()}
-    kept = {name: set(frame.filter(_kept())["row"].to_list()) for name, frame in done.items()}
+    kept = [frame.filter(_kept()).select("row", key=pl.lit(name)) for name, frame in done.items()]
     whole = {attribute(m) for m in maps if m.action == "json"}
     columns = [frame["value"].alias(definitions[name].name) for name, frame in done.items()]
     notes = [note(keys, name, definitions[name].name, frame) for name, frame in done.items()]
-    return Fields(pl.DataFrame(columns), _rest(attributes, whole, kept), concat(notes))
+    return Fields(pl.DataFrame(columns), _rest(attributes, whole, pl.concat([NOBODY, *kept])), concat(notes))
 
 
 def attribute(field: FieldMap) -> str:
@@ -103,10 +103,9 @@ def _kept() -> pl.Expr:
     return pl.col("problem").is_not_null() | pl.col("note").is_in(sorted(values.LOSSY - {"empty"}))
 
 
-def _rest(attributes: pl.Series, whole: Collection[str], kept: Mapping[str, Collection[int]]) -> pl.Series:
-    rows = []
-    for row, text in enumerate(cast(Iterable[str | None], attributes)):
-        members = json_scan.read_object(text)[0]
-        parts = [m.source for m in members if m.key in whole or row in kept.get(m.key, ())]
-        rows.append("{" + ",".join(parts) + "}" if parts else None)
-    return pl.Series(REST, rows, dtype=pl.String)
+def _rest(attributes: pl.Series, whole: Collection[str], kept: pl.DataFrame) -> pl.Series:
+    """The source's own members of the attributes that go to JSON as a whole, and of single values that were `kept`."""
+    members = json_scan.scan(attributes).pairs
+    chosen = members.filter(pl.col("key").is_in(list(whole)))
+    single = members.filter(~pl.col("key").is_in(list(whole))).join(kept, on=["row", "key"], how="semi")
+    return json_scan.objects(pl.concat([chosen, single]), len(attributes), REST)
