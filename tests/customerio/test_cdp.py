@@ -32,15 +32,8 @@ def track(folder: Path, data: bytes, name: str = "1.1.1.track.json") -> cdp.Call
 
 
 def test_files_are_found_by_name_and_told_apart_by_type(tmp_path: Path) -> None:
-    names = [
-        "9.1.1.identify.json",
-        "9.1.2.TRACK.json.gz",
-        "9.1.3.page.json",
-        "notes.json",
-        "x.track.csv",
-        "track.json.bak",
-    ]
-    for name in names:
+    good = ["9.1.1.identify.json", "9.1.2.TRACK.json.gz", "9.1.3.page.json"]
+    for name in [*good, "notes.json", "x.track.csv", "track.json.bak"]:
         (tmp_path / name).write_bytes(line(id=name))
     found = cdp.call_files(tmp_path)
     assert [p.name for p in found] == good
