@@ -34,12 +34,15 @@ def _part(request: Request) -> bytes:
 
 
 def parse(answer: Response) -> list[Response]:
-    """The parts' own answers, in order."""
+    """The parts' own answers, in order. Terminal when the answer is not a whole multipart one."""
     kind = {k.lower(): v for k, v in answer.headers.items()}.get("content-type", "")
     boundary = re.search(r'boundary="?([^";]+)', kind)
     if not boundary:
         raise Terminal(f"$batch: the answer is not multipart: {answer.excerpt()}")
-    pieces = answer.body.split(b"--" + boundary[1].encode())[1:]
+    delimiter = b"--" + boundary[1].encode()
+    if not answer.body.rstrip().endswith(delimiter + b"--"):
+        raise Terminal(f"$batch: the answer was cut after {len(answer.body)} bytes; run again")
+    pieces = answer.body.split(delimiter)[1:]
     return [_answer(piece) for piece in pieces if not piece.startswith(b"--")]
 
 

@@ -139,6 +139,25 @@ def test_a_rollback_that_was_interrupted_goes_on(target: World) -> None:
     assert seen(target, "jobtitle") == dict.fromkeys(people(20)["contactid"], (None,))
 
 
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"verb": "commit_then_status", "code": 504, "parts": 50},
+        {"verb": "commit_then_drop"},
+        {"verb": "drop_before_commit"},
+        {"verb": "truncate_after", "bytes": 500},
+    ],
+    ids=lambda a: a["verb"],
+)
+def test_batches_with_an_unclear_end_delete_each_row_once(target: World, action: dict[str, Any]) -> None:
+    target.load({"contact": people(20)}, "r0", at=OLD)
+    target.load({"contact": people(450, jobtitle="new")})
+    target.fault(action, message="Batch", nth=[1, 3])
+    done = target.roll_back()
+    assert done.select("deleted", "restored").row(0) == (430, 20)
+    assert seen(target, "jobtitle") == dict.fromkeys(people(20)["contactid"], (None,))
+
+
 def test_a_second_rollback_finds_nothing_to_do(target: World) -> None:
     target.load({"contact": people(10)})
     target.roll_back()
