@@ -316,12 +316,19 @@ def params(notebook: Annotated[str, typer.Argument(help="Number or name of a not
     out.print(table)
 
 
-@app.command()
-def lab(name: Annotated[str, typer.Argument(help="Name of the migration.")] = "", root: Root = HERE) -> None:
-    """JupyterLab on the notebooks; with NAME a copy of them for that migration, so that parameters can be kept."""
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def lab(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of the migration.")] = "",
+    root: Root = HERE,
+) -> None:
+    """JupyterLab on the notebooks; with NAME on copies of them for that migration. Other options go to JupyterLab."""
     folder = _lab_folder(migration.load(root, name)) if name else NOTEBOOKS
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
-    raise typer.Exit(subprocess.run([*command, "--LabApp.news_url="], env=dict(os.environ), check=False).returncode)
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}", *context.args]
+    # Our settings keep the news pop-up from standing in front of a client.
+    paths = [str(HOME / "templates" / "lab"), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
+    environment = {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
+    raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
 
 
 def _lab_folder(found: migration.Migration) -> Path:
