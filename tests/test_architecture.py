@@ -126,7 +126,7 @@ def test_environment_variables_are_read_in_few_places() -> None:
         "demo",
         "show.look",
         "show.progress",
-        "run.notebooks",
+        "run.process",
         "run.scrub",
         "run.parameters",
     }
