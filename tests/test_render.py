@@ -104,6 +104,11 @@ def test_a_hostile_output_is_text(tmp_path: Path, mime: str) -> None:
     assert not re.search(r"<script|<img", html)
 
 
+def test_a_picture_is_embedded(tmp_path: Path) -> None:
+    html = body(page(tmp_path, shown({"image/png": "iVBORw0KGgo=\n"})))
+    assert 'src="data:image/png;base64,iVBORw0KGgo=' in html
+
+
 def test_a_script_that_a_customers_value_would_end_is_not_ended(tmp_path: Path) -> None:
     frame = pl.DataFrame({"key": [HOSTILE], "people": [3]})
     chart = show.bars(frame, category="key", value="people", title=HOSTILE)

@@ -67,6 +67,8 @@ def test_a_table_of_ours_comes_through_as_it_is() -> None:
         ("<!-- hidden --><p>i</p>", "<p>i</p>"),
         ("<ScRiPt>alert(1)</sCrIpT>j", "j"),
         ("<p tabindex='5'>k</p>", "<p>k</p>"),
+        ("<p>l<br/>m</p>", "<p>l<br>m</p>"),
+        ("<script/>alert(1)", "alert(1)"),
     ],
 )
 def test_what_is_not_known_is_dropped_and_its_text_stays(html: str, kept: str) -> None:

@@ -241,6 +241,14 @@ def test_a_chart_describes_itself_in_words() -> None:
     assert drawn.spec()["description"] == "Bar chart: Shares. 1 bars; longest b with 25.0%."
 
 
+def test_a_histogram_keeps_the_order_of_its_bins() -> None:
+    frame = pl.DataFrame({"bin": ["0", "1 to 9", "10+"], "people": [5, 3, 1200]})
+    drawn = chart(show.histogram(frame, bin="bin", count="people", title="Traits", labels={"bin": "traits"}))
+    assert drawn.description == "Histogram: Traits. 3 bins, sum 1,208."
+    x = drawn.spec()["encoding"]["x"]
+    assert (x["sort"], x["title"]) == (None, "traits")
+
+
 def test_more_bars_than_fit_are_cut_and_the_chart_says_so_and_the_table_has_all() -> None:
     many = pl.DataFrame({"key": [f"k{n}" for n in range(50)], "people": range(50)})
     drawn = chart(show.bars(many, category="key", value="people", title="Many"))
