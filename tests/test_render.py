@@ -71,7 +71,7 @@ def test_what_was_changed_stands_first_with_its_figures_and_what_is_open(tmp_pat
     findings = show.findings({"rows in review": 1234, "rows rejected": 0})._repr_mimebundle_()
     summary = page(tmp_path, shown(findings), shown(outcome)).partition("</section>")[0]
     assert "Created 12 rows." in summary
-    assert "<dd>1,200</dd><dt>Rows</dt>" in summary
+    assert "<dt>Rows</dt><dd>1,200</dd>" in summary
     assert re.search(r"Open:</strong>\s*1,234 rows in review\s*<", summary)
     assert "rejected" not in summary
 
