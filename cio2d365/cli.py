@@ -228,13 +228,10 @@ def status(
 
 
 def _status(found: migration.Migration) -> dict[str, Any]:
-    pointer = found.folder / "raw" / "current"
-    open_ = (
-        decisions.open_decisions(found) if pointer.exists() else dict.fromkeys(decisions.NOTEBOOK, "no snapshot yet")
-    )
+    open_ = decisions.open_decisions(found) if found.was_read else dict.fromkeys(decisions.NOTEBOOK, "no snapshot yet")
     return {
         "migration": found.name,
-        "snapshot": found.snapshot().id if pointer.exists() else None,
+        "snapshot": found.snapshot().id if found.was_read else None,
         "decisions": {n: open_.get(n, "confirmed") for n in decisions.NOTEBOOK},
         "environments": {e: workbench.runs(found, _environment(e)) for e in ("sandbox", "production")},
     }

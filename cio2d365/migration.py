@@ -98,11 +98,16 @@ class Migration:
             raise SettingsError(f"[dataverse.{environment}] url is empty in {self.folder / 'migration.toml'}")
         return url
 
+    @property
+    def was_read(self) -> bool:
+        """Whether the source was ever read."""
+        return (self.folder / "raw" / "current").exists()
+
     def snapshot(self) -> Snapshot:
         """The newest snapshot; InputError when the source was never read."""
         pointer = self.folder / "raw" / "current"
         if not pointer.exists():
-            raise InputError(f"{self.name} has no snapshot yet; run 00_audit first")
+            raise InputError(f"{self.name} has no snapshot yet; run 00_audit first, with apply = True")
         folder = self.folder / "raw" / pointer.read_text(encoding="utf-8").strip()
         return Snapshot(folder.name, folder, artefacts.read_json(folder / "manifest.json"))
 

@@ -363,10 +363,13 @@ def _recorded(row: Row) -> int:
 
 def _known_before(migration: Migration) -> list[Row]:
     """Activities of the last snapshot: the API forgets after 30 days, a project does not (`customerio-api 7.2`)."""
+    if not migration.was_read:
+        return []
     try:
         events = migration.snapshot().frame("events")
-    except InputError:
-        return []
+    except InputError as error:
+        way = "Put the file back, or delete raw/current to read without the activities that it held"
+        raise InputError(f"{error}. {way}") from None
     return events.filter(pl.col("source") == "activities").drop("person_key").to_dicts()
 
 
