@@ -66,11 +66,12 @@ class Lookup:
 
 @dataclass(frozen=True)
 class Key:
-    """An alternate key over `columns`; usable only once its index is Active (`dataverse-api 10`)."""
+    """An alternate key over `columns`; usable only once the status of its index is Active (`dataverse-api 10`)."""
 
     name: str
     columns: tuple[str, ...]
     label: str = ""
+    status: str = "Active"
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def read_table(client: Dataverse, name: str, *, fresh: bool = False) -> Table | 
         name=name, set_name=head["EntitySetName"], primary_id=head["PrimaryIdAttribute"],
         primary_name=head["PrimaryNameAttribute"] or "", label=_label(head.get("DisplayName")),
         columns=tuple(_column(row, details[row["LogicalName"]]) for row in basic if _is_plain(row)),
-        lookups=tuple(_lookups(client, path, basic, fresh)), keys=tuple(_keys(client, path, fresh)),
+        lookups=tuple(_lookups(client, path, basic, fresh)), keys=read_keys(client, name, fresh=fresh),
         custom=bool(head.get("IsCustomEntity")),
     )  # fmt: skip
 
@@ -126,9 +126,16 @@ def _lookup(row: Row, targets: list[tuple[str, str]]) -> Lookup:
     return Lookup(row["LogicalName"], tuple(sorted(targets)), _label(row.get("DisplayName")), custom)
 
 
-def _keys(client: Dataverse, path: str, fresh: bool) -> list[Key]:
-    rows = _list(client, f"{path}/Keys", "SchemaName,KeyAttributes,EntityKeyIndexStatus", fresh=fresh)
-    return [Key(str(r["SchemaName"]), tuple(r["KeyAttributes"])) for r in rows]
+def read_keys(client: Dataverse, table: str, *, fresh: bool = False) -> tuple[Key, ...]:
+    """The alternate keys of a table with the status of their indexes."""
+    path = f"EntityDefinitions(LogicalName={text(table)})/Keys"
+    rows = _list(client, path, "SchemaName,KeyAttributes,EntityKeyIndexStatus", fresh=fresh)
+    return tuple(Key(str(r["SchemaName"]), tuple(r["KeyAttributes"]), status=_status(r)) for r in rows)
+
+
+def _status(row: Row) -> str:
+    # The four values are Pending, InProgress, Active and Failed; documents also spell the second one "In Progress".
+    return str(row.get("EntityKeyIndexStatus") or "Active").replace(" ", "")
 
 
 def _label(label: Any) -> str:

@@ -15,8 +15,8 @@ import polars as pl
 
 from cio2d365.dataverse import definitions, requests
 from cio2d365.dataverse.client import Dataverse
-from cio2d365.dataverse.metadata import read_tables
-from cio2d365.errors import OutcomeUnknown, RequestRejected, SchemaConflict, Terminal
+from cio2d365.dataverse.metadata import read_keys, read_tables
+from cio2d365.errors import OutcomeUnknown, RequestRejected, SchemaConflict, Terminal, Transient
 from cio2d365.migrate.schema import OPTION_VALUE_PREFIX, PREFIX, PUBLISHER, SOLUTION
 from cio2d365.tables import Column, Key, Lookup, Table
 from cio2d365.transport import Request
@@ -26,6 +26,7 @@ State = Literal["create", "equal", "conflict", "left alone"]
 PROFESSIONAL_TABLES = 15  # custom tables that a Sales Professional licence may create (SR-105)
 ALREADY_THERE = frozenset({0x80040237, 0x80047013, 0x8004700B, 0x80060893, 0x80060894, 0x80044363})
 NOT_YET = frozenset({0x8005E00C})  # “Entity … cannot be found”, as the creation of lookups says it
+KEY_POLLS, KEY_WAIT = 120, 5.0  # an index over many rows takes minutes
 # A table that was just created can be unknown to another server for half a minute (F-29).
 ROUND_WAITS = (0.0, 2.0, 5.0, 10.0, 20.0)
 
@@ -91,6 +92,20 @@ def _changes(wanted: Table, existing: Table | None) -> Iterable[Change]:
             yield _column_change(wanted.name, column, existing.column(column.name) if existing else None)
     for lookup in wanted.lookups:
         yield _lookup_change(wanted.name, lookup, existing.lookup(lookup.name) if existing else None)
+    for key in wanted.keys:
+        yield _key_change(wanted.name, key, existing.keys if existing else ())
+
+
+def _key_change(table: str, wanted: Key, existing: Iterable[Key]) -> Change:
+    """A key over the same columns serves whatever its name is; the same name over others is a conflict."""
+    text = f"key over {', '.join(wanted.columns)}"
+    for key in existing:
+        there = f"key {key.name} over {', '.join(key.columns)}"
+        if set(key.columns) == set(wanted.columns):
+            return Change("key", table, wanted.name, "equal", text, there, wanted)
+        if key.name.lower() == wanted.name.lower():
+            return Change("key", table, wanted.name, "conflict", text, there, wanted)
+    return Change("key", table, wanted.name, "create", text, "", wanted)
 
 
 def _column_change(table: str, wanted: Column, existing: Column | None) -> Change:
@@ -148,7 +163,8 @@ def apply(
 ) -> dict[str, Table]:
     """Create what is missing, publish, and give back the tables as they now are. It can be killed and run again.
 
-    Raises SchemaConflict before anything is created, Terminal when components are still missing after the last round.
+    Raises SchemaConflict before anything is created, Terminal when components are still missing after the last round
+    or the index of a key failed, Transient when indexes are not ready in time.
     """
     names = [table.name for table in wanted]
     existing = _read(client, wanted)
@@ -168,7 +184,34 @@ def apply(
         raise Terminal("; ".join([text, *refusals[:1]]))
     # Also when nothing was created now: an earlier attempt may have ended between creating and publishing (F-36).
     client.send(definitions.publish(names))
-    return existing
+    return _with_active_keys(client, wanted, existing, progress, sleep)
+
+
+def _with_active_keys(
+    client: Dataverse,
+    wanted: Sequence[Table],
+    existing: dict[str, Table],
+    progress: Progress,
+    sleep: Callable[[float], None],
+) -> dict[str, Table]:
+    """Wait for the indexes of the wanted keys (F-31). Terminal when one fails, Transient when they take too long."""
+    tables = [table for table in wanted if table.keys]
+    for attempt in range(1, KEY_POLLS + 1):
+        states = dict(state for table in tables for state in _key_states(client, table))
+        waiting = ", ".join(name for name, status in states.items() if status != "Active")
+        if "Failed" in states.values():
+            raise Terminal(f"an index could not be built: {waiting}. Rows of the target share a value in such a key")
+        if not waiting:
+            return existing if attempt == 1 else _read(client, wanted)
+        progress(attempt, KEY_POLLS, f"waiting for the index of {waiting}")
+        sleep(KEY_WAIT)
+    raise Transient(f"the indexes of {waiting} were not ready after {KEY_POLLS * KEY_WAIT:.0f} s; run 04_schema again")
+
+
+def _key_states(client: Dataverse, wanted: Table) -> Iterable[tuple[str, str]]:
+    columns = {frozenset(key.columns) for key in wanted.keys}
+    found = read_keys(client, wanted.name, fresh=True)
+    return ((f"{wanted.name}.{k.name}", k.status) for k in found if frozenset(k.columns) in columns)
 
 
 def _read(client: Dataverse, wanted: Sequence[Table]) -> dict[str, Table]:

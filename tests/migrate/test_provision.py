@@ -13,10 +13,10 @@ import pytest
 from cio2d365.dataverse.client import Dataverse
 from cio2d365.dataverse.metadata import read_tables
 from cio2d365.dataverse.requests import HEADERS
-from cio2d365.errors import SchemaConflict, Transient
+from cio2d365.errors import SchemaConflict, Terminal, Transient
 from cio2d365.migrate import provision, schema
 from cio2d365.migrate.schema import SOURCE_KEY
-from cio2d365.tables import Column, Lookup, Option, Table
+from cio2d365.tables import Column, Key, Lookup, Option, Table
 from cio2d365.transport import Pace, Patience, Transport
 
 from .world import Instant, World, dataverse, nothing, people
@@ -226,3 +226,43 @@ def test_the_lock_of_another_customisation_is_waited_out(bare: World) -> None:
         apply(bare, wanted()[:1], client)
     assert sum(bare.clock.slept) >= 16 * 15
     assert provision.plan(wanted()[:1], read_tables(bare.client, ["contact"])).to_create == ()
+
+
+KEY = Key("cio_key", ("cio_source_key",), "Source key")
+
+
+def keyed() -> tuple[Table, ...]:
+    return (replace(wanted()[0], columns=(SOURCE_KEY,), keys=(KEY,)),)
+
+
+def test_a_key_is_waited_for_until_its_index_is_active(bare: World) -> None:
+    path = ["Pending"] * 30 + ["InProgress"] * 10 + ["Active"]
+    bare.control.post("switches", json={"key_path": path, "key_seconds": 1e9}).raise_for_status()
+    [table] = apply(bare, keyed()).values()
+    assert [(k.name, k.columns, k.status) for k in table.keys] == [("cio_key", ("cio_source_key",), "Active")]
+    assert bare.clock.slept.count(provision.KEY_WAIT) >= 30
+    assert {c.state for c in provision.plan(keyed(), {"contact": table}).changes} == {"equal"}
+
+
+def test_a_key_whose_index_fails_stops_before_rows_are_loaded(bare: World) -> None:
+    bare.control.post("switches", json={"key_path": ["Pending", "Failed"], "key_seconds": 1e9}).raise_for_status()
+    with pytest.raises(Terminal, match=r"an index could not be built: contact\.cio_key"):
+        apply(bare, keyed())
+
+
+def test_a_key_that_never_gets_ready_is_a_stop_that_can_be_resumed(
+    bare: World,
+) -> None:
+    bare.control.post("switches", json={"key_path": ["Pending"], "key_seconds": 1e9}).raise_for_status()
+    with pytest.raises(Transient, match=r"contact\.cio_key were not ready after 600 s"):
+        apply(bare, keyed())
+
+
+def test_a_key_over_the_same_columns_serves_under_any_name() -> None:
+    def states(*keys: Key) -> list[str]:
+        existing = replace(keyed()[0], keys=keys)
+        return [c.state for c in provision.plan(keyed(), {"contact": existing}).changes if c.kind == "key"]
+
+    assert states() == ["create"]
+    assert states(Key("theirs", ("cio_source_key",))) == ["equal"]
+    assert states(Key("CIO_KEY", ("lastname",))) == ["conflict"]
