@@ -19,6 +19,7 @@ PUBLISHER = "cio2d365"
 SOLUTION = "cio_migration"
 OPTION_VALUE_PREFIX = 72700
 STANDARD = ("account", "contact", "lead")
+OWN_TABLES = ("cio_event", "cio_anonymous_event", "cio_relationship")
 NAME_LENGTH = 50
 
 # A source key is a kind, a colon and at most 150 bytes (customerio-api 2.2); event keys may be sums of them.
@@ -63,14 +64,31 @@ def object_table_name(slug: str, prefix: str) -> str:
 
 
 def object_tables(types: Iterable[Mapping[str, object]], company_type: str, prefix: str) -> dict[str, str]:
-    """Object type id → table name, for every type but the company's; equal names are told apart by the type id."""
+    """Object type id → table name, for every type but the company's.
+
+    A name that is taken, by an older type or by a table of ours, is followed by the type's id. Types are numbered as
+    they are made, so that a new one never changes the name of an older one (L3).
+    """
     names: dict[str, str] = {}
-    for row in types:
+    taken = set(OWN_TABLES)
+    for row in sorted(types, key=lambda r: _natural(str(r["object_type_id"]))):
         type_id = str(row["object_type_id"])
         if type_id != company_type:
             name = object_table_name(str(row["singular_name"] or row["slug"] or row["name"]), prefix)
-            names[type_id] = name if name not in names.values() else f"{name[: NAME_LENGTH - 5]}_{type_id}"
+            names[type_id] = name if name not in taken else _followed_by(name, type_id, taken)
+            taken.add(names[type_id])
     return names
+
+
+def _natural(type_id: str) -> tuple[int, str]:
+    return len(type_id), type_id
+
+
+def _followed_by(name: str, type_id: str, taken: set[str]) -> str:
+    suffix = f"_{type_id}"
+    while (found := f"{name[: NAME_LENGTH - len(suffix)]}{suffix}") in taken:
+        suffix += "_"
+    return found
 
 
 def wanted(
