@@ -122,7 +122,7 @@ def test_a_load_killed_at_a_random_moment_goes_on_to_the_same_end(target: World,
 @pytest.mark.deep
 @pytest.mark.parametrize("seed", range(10, 210))
 def test_a_load_killed_at_two_hundred_random_moments(target: World, seed: int) -> None:
-    kill_and_go_on(target, seed, longest=2.0)
+    kill_and_go_on(target, seed, longest=1.0)
 
 
 @pytest.mark.parametrize("seed", range(3))
