@@ -87,7 +87,7 @@ def test_application_required_columns_do_not_bind_the_api(api: httpx.Client) -> 
         ("lastonholdtime", "1752-12-31T23:59:59Z", "0x80040239"),
         ("lastonholdtime", "2024-02-30T00:00:00Z", "0x80048d19"),
         ("donotemail", "true", "0x80048d19"),
-        ("_ownerid_value", str(uuid.uuid4()), "0x80048d19"),
+        ("_ownerid_value", "b27ffb04-376f-44c0-96ab-172eb74b098d", "0x80048d19"),
     ],
 )
 def test_a_value_that_does_not_fit_its_column_is_refused(
