@@ -127,7 +127,8 @@ class TestRunRefuses:
         base = ("--root", str(unreachable))
         refused(command("confirm", "acme", "--all", "--by", "Ann", *base), "01_event_schema")
         refused(
-            command("sign", "acme", "--role", "owner", "--by", "Ann", "--verdict", "accept", *base), "nothing to sign"
+            command("sign", "acme", "--role", "owner", "--by", "Ann", "--verdict", "accept", *base),
+            "the sandbox is not ready",
         )
 
 

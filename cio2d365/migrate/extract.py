@@ -285,18 +285,26 @@ def _from_files(read: _Read, source: Source, calls: cdp.Calls, migration: Migrat
     else:
         every = cdp.people(identify)
         gone = cdp.deleted(calls.calls) | cdp.suppressed(calls.calls)
-        people = [row for row in every if row["id"] not in gone]
-        read.add("people", people, merged=len(identify) - len(every), excluded=len(every) - len(people))
-        read.tally("people").note = f"{len(every) - len(people)} were deleted or suppressed later" if gone else ""
+        people, nobody = [row for row in every if row["id"] not in gone], _without(identify, "user_id")
+        lost = len(every) - len(people)
+        read.add("people", people, merged=len(identify) - nobody - len(every), excluded=nobody + lost)
+        notes = (_said(lost, "were deleted or suppressed later"), _said(nobody, "identify calls name no user"))
+        read.tally("people").note = ", ".join(n for n in notes if n)
     for name in ("people", "relationships"):
         read.add(name, [], (row for row in calls.rejected if row["object"] == name))
     objects, relations = cdp.objects(group, migration.settings.files.company_object_type)
-    read.add("objects", objects)
+    nameless = _without(group, "group_id")
+    read.add("objects", objects, merged=len(group) - nameless - len(objects), excluded=nameless)
+    read.tally("objects").note = _said(nameless, "group calls name no group")
     read.add("relationships", relations)
     named = migration.settings.files.company_object_type
     types = sorted({str(row["object_type_id"]) for row in objects})
     read.add("object_types", (_unnamed_type(t, "Companies" if t == named else f"Objects {t}") for t in types))
     return {name: [] for name in raw.DOCUMENTS}
+
+
+def _without(calls: Iterable[cdp.Call], key: str) -> int:
+    return sum(1 for call in calls if call.text(key) is None)
 
 
 def _unnamed_type(type_id: str, name: str) -> Row:

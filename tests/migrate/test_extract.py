@@ -213,6 +213,18 @@ def test_consent_that_cannot_be_read_is_unknown(read: Callable[..., Snapshot], e
     assert flags == {"1": True, "2": False, "3": None, "4": False}
 
 
+def test_calls_that_name_nobody_are_counted(read: Callable[..., Snapshot], tmp_path: Path) -> None:
+    folder = tmp_path / "calls"
+    folder.mkdir()
+    named = call(user_id="1", traits={"email": "a@x.example"})
+    write(folder, "1.1.1.identify.json", [named, named, call(anonymous_id="a1", traits={})])
+    write(folder, "1.3.1.group.json", [call(user_id="1", group_id="g", traits={}), call(user_id="1", traits={})])
+    tallies = read(folder).manifest["tallies"]
+    assert [tallies["people"][k] for k in ("read", "kept", "merged", "excluded")] == [3, 1, 1, 1]
+    assert [tallies["objects"][k] for k in ("read", "kept", "merged", "excluded")] == [2, 1, 0, 1]
+    assert "name no user" in tallies["people"]["note"]
+
+
 def test_companies_and_relations_come_from_group_calls(read: Callable[..., Snapshot], export: Path) -> None:
     calls = [call(user_id="1", group_id="acme", objectTypeId="1", traits={"name": "Acme", "city": "Oslo"}),
              call(user_id="2", group_id="acme", objectTypeId="", at=SECOND + 1,
