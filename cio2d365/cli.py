@@ -136,6 +136,10 @@ class _Lines:
             err.print(f"{name} ({done + 1} of {total})", markup=False, highlight=False)
 
 
+def _say(text: str) -> None:
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def _tell(record: RunRecord) -> None:
     failed = next((n for n in record.notebooks if n.state == "failed"), None)
     if failed:
@@ -372,7 +376,7 @@ def demo(root: Root = HERE) -> None:
     """The whole migration of the sample workspace against the simulators; a second one changes nothing."""
     from cio2d365 import demo as demonstration
 
-    raise typer.Exit(demonstration.run(root, _run, lambda text: out.print(text, markup=False, highlight=False)))
+    raise typer.Exit(demonstration.run(root, _run, _say))
 
 
 @app.command()

@@ -46,6 +46,7 @@ def run(root: Path, runner: Runner, tell: Callable[[str], None]) -> int:
             tell("Decisions confirmed as proposed. Provisioning, loading and reconciling …")
             code = runner(root, NAME, "sandbox", "04", "07", None, run_id)
         tell(_balance(found, run_id))
+        tell(str(found.reports / run_id / "index.html"))
         return 0 if code <= 1 else code
 
 
