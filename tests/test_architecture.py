@@ -76,9 +76,10 @@ def edge_of(name: str) -> str:
     return next((edge for edge in EDGES if name == edge or name.startswith(f"{edge}.")), "")
 
 
-@pytest.mark.parametrize(
-    ("name", "path"), [m for m in modules() if own(m[0])], ids=lambda v: str(v) if isinstance(v, str) else ""
-)
+OURS = [module for module in modules() if own(module[0])]
+
+
+@pytest.mark.parametrize(("name", "path"), OURS, ids=[name for name, _ in OURS])
 def test_imports_go_down(name: str, path: Path) -> None:
     assert violations(name, ast.parse(path.read_text(encoding="utf-8"))) == []
 
