@@ -351,7 +351,7 @@ def simulate(
     customerio_port: Annotated[int, typer.Option(help="0 = any free one.")] = 0,
     dataverse_port: Annotated[int, typer.Option(help="0 = any free one.")] = 0,
     workspace: Annotated[str, typer.Option(help="sample or empty.")] = "sample",
-    tls_dir: Annotated[Path | None, typer.Option(help="Also serve Dataverse over TLS; ca.pem goes there.")] = None,
+    tls_dir: Annotated[Path | None, typer.Option(help="Also serve both over TLS; ca.pem goes there.")] = None,
     state_dir: Annotated[Path | None, typer.Option(help="Keep state here between starts.")] = None,
     files_dir: Annotated[Path | None, typer.Option(help="Also write the workspace's export files here.")] = None,
 ) -> None:
