@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from email.utils import format_datetime
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
 from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from .auth import TokenError
 from .context import API_ROOT, Context, error_answer
 from .control import control_routes
 from .errors import ServiceError
 from .faults import ANSWER_VERBS, Facts, Rule
 from .journal import Entry
+from .oauth import TokenError
+from .people import form_page, redirect_target
 from .service import Service
 from .wire import Drop, given_answer, response_for
 
@@ -59,6 +61,8 @@ def _routes(service: Service) -> list[BaseRoute]:
         Route("/{tenant}/oauth2/v2.0/token", _token(service), methods=["POST"]),
         Route("/{tenant}/oauth2/token", _token(service), methods=["POST"]),
         Route("/{tenant}/oauth2/v2.0/devicecode", _device(service), methods=["POST"]),
+        Route("/{tenant}/oauth2/v2.0/authorize", _authorize(service)),
+        Route("/{tenant}/discovery/v2.0/keys", _keys(service)),
         Route("/{tenant}/v2.0/.well-known/openid-configuration", _openid(service)),
         Route("/common/discovery/instance", _discovery),
     ]
@@ -123,6 +127,11 @@ async def _executed(service: Service, context: Context, facts: Facts, entry: Ent
     return response_for(service.decorate(answer, context.real_caller), action)
 
 
+def _dated(service: Service, body: object, status: int = 200) -> Response:
+    """JSON with the server's own time, which a client with a wrong clock needs."""
+    return JSONResponse(body, status, {"Date": format_datetime(service.org.clock.now(), usegmt=True)})
+
+
 def _token(service: Service) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         entry = service.arrive("POST", request.url.path)
@@ -135,17 +144,49 @@ def _token(service: Service) -> Endpoint:
             answer = service.authority.token(request.path_params["tenant"], form, origin_of(request))
         except TokenError as error:
             entry.status, entry.code = error.status, str(error.body["error"])
-            return JSONResponse(error.body, error.status)
+            return _dated(service, error.body, error.status)
         entry.status = 200
-        return JSONResponse(answer)
+        return _dated(service, answer)
 
     return endpoint
 
 
 def _device(service: Service) -> Endpoint:
     async def endpoint(request: Request) -> Response:
-        rows = service.org.store.query("SELECT systemuserid FROM systemuser WHERE firstname = 'Ada'")
-        return JSONResponse(service.authority.start_device(rows[0][0]))
+        entry = service.arrive("POST", request.url.path)
+        form = dict(parse_qsl((await request.body()).decode()))
+        try:
+            service.authority.require_tenant(request.path_params["tenant"])
+            answer = service.authority.people.start_device(form, origin_of(request))
+        except TokenError as error:
+            entry.status, entry.code = error.status, str(error.body["error"])
+            return _dated(service, error.body, error.status)
+        entry.status = 200
+        return _dated(service, answer)
+
+    return endpoint
+
+
+def _authorize(service: Service) -> Endpoint:
+    """The page where a person signs in; it does not ask, it answers at once."""
+
+    async def endpoint(request: Request) -> Response:
+        query = dict(request.query_params)
+        try:
+            service.authority.require_tenant(request.path_params["tenant"])
+            back = service.authority.people.authorize(query, origin_of(request))
+        except TokenError as error:
+            return JSONResponse(error.body, error.status)
+        if query.get("response_mode") == "form_post":
+            return HTMLResponse(form_page(query["redirect_uri"], back))
+        return RedirectResponse(redirect_target(query["redirect_uri"], back), 302)
+
+    return endpoint
+
+
+def _keys(service: Service) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        return JSONResponse(service.authority.people.keys())
 
     return endpoint
 
@@ -153,18 +194,21 @@ def _device(service: Service) -> Endpoint:
 def _openid(service: Service) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         base = f"{origin_of(request)}/{request.path_params['tenant']}"
-        return JSONResponse(
+        return _dated(
+            service,
             {
                 "issuer": f"{base}/v2.0",
                 "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
                 "token_endpoint": f"{base}/oauth2/v2.0/token",
                 "device_authorization_endpoint": f"{base}/oauth2/v2.0/devicecode",
                 "jwks_uri": f"{base}/discovery/v2.0/keys",
-                "token_endpoint_auth_methods_supported": ["client_secret_post"],
+                "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
+                "response_modes_supported": ["query", "form_post"],
+                "code_challenge_methods_supported": ["S256"],
                 "response_types_supported": ["code"],
                 "subject_types_supported": ["pairwise"],
                 "id_token_signing_alg_values_supported": ["RS256"],
-            }
+            },
         )
 
     return endpoint

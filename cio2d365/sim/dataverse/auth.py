@@ -1,15 +1,19 @@
-"""Tokens: client credentials, the static `dev-token`, and who the caller is."""
+"""Tokens for applications and people, the static `dev-token`, and who the caller is."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
+from cryptography import x509
+
+from . import assertion
 from .errors import ServiceError
+from .oauth import TokenError
 from .organization import Organization
+from .people import Consent, People, require_resource, unknown_client
 
 DEV_TOKEN = "dev-token"
 _LIFETIME = 3600
@@ -23,62 +27,74 @@ class Grant:
     expires: float
 
 
-class TokenError(Exception):
-    """An answer of the token endpoint that is not a token (OAuth 2: `error`, `error_description`)."""
+@dataclass
+class Application:
+    """A registered application: what it proves itself with, and its user (empty = the application user)."""
 
-    def __init__(self, status: int, error: str, number: str, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-        self.body = {
-            "error": error,
-            "error_description": f"AADSTS{number}: {text}",
-            "error_codes": [int(number)],
-        }
+    client_id: str
+    secret: str
+    user: str = ""
+    secret_expired: bool = False
+    certificates: list[x509.Certificate] = field(default_factory=list)
 
 
 class Authority:
-    """Issues tokens for the application user and recognises them."""
+    """Issues tokens for applications and people, and recognises them."""
 
     def __init__(self, org: Organization, tenant_id: str, client_id: str, client_secret: str) -> None:
         self.org = org
         self.tenant_id = tenant_id
-        self.client_id = client_id
-        self.client_secret = client_secret
-        self._first_secret = client_secret
-        self.secret_expired = False
+        self.people = People(org, client_id)
+        self._first = (client_id, client_secret)
+        self.reset()
+
+    def reset(self) -> None:
+        """The application of the start with its secret, no tokens."""
+        self.application = Application(*self._first)
+        self.applications = {self.application.client_id: self.application}
         self.grants: dict[str, Grant] = {}
-        self.device_codes: dict[str, str] = {}
         self.dev_token_valid = True
+        self.people.forget()
 
     def token(self, tenant: str, form: Mapping[str, str], origin: str) -> dict[str, Any]:
         """The answer of the token endpoint. Raises TokenError with the AADSTS number of the cause."""
-        if tenant not in (self.tenant_id, "organizations", "common"):
-            raise TokenError(400, "invalid_request", "90002", f"Tenant '{tenant}' not found.")
+        self.require_tenant(tenant)
         grant = form.get("grant_type", "")
         if grant == "client_credentials":
-            return self._client_credentials(form, origin)
+            return self._client_credentials(form, origin, f"{origin}/{tenant}/oauth2/v2.0/token")
+        consent = self._consent(grant, form, origin)
+        return self._issue(consent.user) | self.people.extras(consent, self.tenant_id, origin)
+
+    def require_tenant(self, tenant: str) -> None:
+        """Raises TokenError for a tenant that is not ours."""
+        if tenant not in (self.tenant_id, "organizations", "common"):
+            raise TokenError(400, "invalid_request", "90002", f"Tenant '{tenant}' not found.")
+
+    def _consent(self, grant: str, form: Mapping[str, str], origin: str) -> Consent:
         if grant == "urn:ietf:params:oauth:grant-type:device_code":
-            return self._device(form)
+            return self.people.by_device_code(form)
+        if grant == "authorization_code":
+            return self.people.by_code(form)
+        if grant == "refresh_token":
+            return self.people.by_refresh_token(form, origin)
         raise TokenError(400, "unsupported_grant_type", "70003", f"The grant type '{grant}' is not supported.")
 
-    def _client_credentials(self, form: Mapping[str, str], origin: str) -> dict[str, Any]:
-        if form.get("client_id") != self.client_id:
-            text = f"Application with identifier '{form.get('client_id')}' was not found in the directory."
-            raise TokenError(400, "unauthorized_client", "700016", text)
-        if self.secret_expired:
-            raise TokenError(401, "invalid_client", "7000222", "The provided client secret keys are expired.")
-        if form.get("client_secret") != self.client_secret:
-            raise TokenError(401, "invalid_client", "7000215", "Invalid client secret provided.")
-        self._check_scope(form.get("scope", ""), origin)
-        return self._issue(self.org.app_user)
-
-    def _check_scope(self, scope: str, origin: str) -> None:
-        """The scope must name this environment. It has several ports (plain and TLS), but one host."""
-        named, _, right = scope.rpartition("/")
-        wanted = {urlsplit(origin).hostname, "localhost", "127.0.0.1"}
-        if right != ".default" or urlsplit(named).hostname not in wanted:
-            text = f"The resource principal of scope '{scope}' was not found in the tenant."
-            raise TokenError(400, "invalid_resource", "500011", text)
+    def _client_credentials(self, form: Mapping[str, str], origin: str, endpoint: str) -> dict[str, Any]:
+        application = self.applications.get(form.get("client_id", ""))
+        if application is None:
+            raise unknown_client(form.get("client_id"))
+        if form.get("client_assertion_type") == assertion.TYPE:
+            assertion.check(
+                form.get("client_assertion", ""),
+                application.certificates,
+                client_id=application.client_id,
+                audiences={endpoint},
+                now=self.org.clock.now(),
+            )
+        else:
+            _require_secret(application, form.get("client_secret"))
+        require_resource(form.get("scope", ""), origin)
+        return self._issue(application.user or self.org.app_user)
 
     def _issue(self, user: str) -> dict[str, Any]:
         token = f"sim.{secrets.token_urlsafe(32)}"
@@ -94,40 +110,27 @@ class Authority:
         """A token for any user, for tests."""
         return str(self._issue(user)["access_token"])
 
-    def start_device(self, user: str) -> dict[str, Any]:
-        """The first half of the device code flow; the code is approved at once for `user`."""
-        code = secrets.token_urlsafe(16)
-        self.device_codes[code] = user
-        return {
-            "device_code": code,
-            "user_code": "SIMULATE1",
-            "verification_uri": "http://localhost/devicelogin",
-            "expires_in": 900,
-            "interval": 1,
-            "message": "The simulator approves this sign-in by itself.",
-        }
-
-    def _device(self, form: Mapping[str, str]) -> dict[str, Any]:
-        user = self.device_codes.pop(form.get("device_code", ""), None)
-        if user is None:
-            raise TokenError(400, "invalid_grant", "70002", "The device code is unknown or used.")
-        return self._issue(user)
+    def register(self, body: Mapping[str, Any]) -> Application:
+        """Another application (`client_id`, `client_secret`, `user`), or a `certificate` (PEM) for a known one."""
+        client_id = str(body.get("client_id") or self.application.client_id)
+        found = self.applications.get(client_id) or Application(client_id, secrets.token_urlsafe(16))
+        found.secret = str(body.get("client_secret") or found.secret)
+        found.user = str(body.get("user") or found.user)
+        if body.get("certificate"):
+            found.certificates.append(x509.load_pem_x509_certificate(str(body["certificate"]).encode()))
+        self.applications[client_id] = found
+        return found
 
     def expire_all(self, include_dev_token: bool = False) -> None:
-        """Every token issued so far is worthless from now on; the dev token only if asked."""
+        """Every access token issued so far is worthless from now on; the dev token only if asked."""
         self.grants.clear()
         self.dev_token_valid = self.dev_token_valid and not include_dev_token
 
     def rotate(self, secret: str | None, expired: bool = False) -> None:
         """The client secret changes, or is refused as expired; tokens stay valid as in reality."""
-        self.secret_expired = expired
+        self.application.secret_expired = expired
         if not expired:
-            self.client_secret = secret or secrets.token_urlsafe(16)
-
-    def reset(self) -> None:
-        """The secret of the start, no tokens."""
-        self.client_secret, self.secret_expired, self.dev_token_valid = self._first_secret, False, True
-        self.grants.clear()
+            self.application.secret = secret or secrets.token_urlsafe(16)
 
     def effective(self, real: str, headers: Mapping[str, str]) -> str:
         """For whom a signed-in user acts. Raises 403 when either of the two may not. Needs the store's lock."""
@@ -176,3 +179,10 @@ class Authority:
                 "0x80040225",
                 f"The user with SystemUserId={user} in OrganizationContext={self.org.id} is disabled",
             )
+
+
+def _require_secret(application: Application, secret: str | None) -> None:
+    if application.secret_expired:
+        raise TokenError(401, "invalid_client", "7000222", "The provided client secret keys are expired.")
+    if secret != application.secret:
+        raise TokenError(401, "invalid_client", "7000215", "Invalid client secret provided.")

@@ -181,6 +181,15 @@ def _secret(service: Service, request: Request, body: Any) -> Any:
     return {"rotated": True}
 
 
+def _applications(service: Service, request: Request, body: Any) -> Any:
+    found = service.authority.register(body)
+    return {"client_id": found.client_id, "certificates": len(found.certificates)}
+
+
+def _sign_in(service: Service, request: Request, body: Any) -> Any:
+    return service.authority.people.behave(body)
+
+
 _ENDPOINTS: list[tuple[str, str, Action]] = [
     ("GET", "journal", _journal),
     ("GET", "rows/{table}", _rows),
@@ -196,4 +205,6 @@ _ENDPOINTS: list[tuple[str, str, Action]] = [
     ("PATCH", "users/{id}", _change_user),
     ("POST", "tokens", _token),
     ("POST", "secret", _secret),
+    ("POST", "applications", _applications),
+    ("POST", "sign_in", _sign_in),
 ]
