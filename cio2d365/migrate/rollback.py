@@ -1,21 +1,21 @@
 """Undo one run: delete the rows that it created, give the rows that it changed their old values back (SR-003, I-29).
 
 Reverse order of loading. A row whose deletion would take somebody else's rows along is left alone and listed. Can be
-killed and started again: what is gone is gone, and the ledger knows the rest.
+killed and started again: what is gone is gone, and the ledger knows the rest. A row that the server refuses to undo
+does not hold up the others of its table (F-22), but the tables that it may hang on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import polars as pl
 
 from cio2d365.dataverse import batch, bulk, requests
-from cio2d365.dataverse.client import Dataverse, refusal
-from cio2d365.dataverse.codes import read_error
-from cio2d365.errors import Refused, RequestRejected
+from cio2d365.dataverse.client import Dataverse
+from cio2d365.errors import Refused, RequestRejected, Terminal
 from cio2d365.migrate.ledger import Ledger
 from cio2d365.tables import Table
 from cio2d365.transport import Request
@@ -32,6 +32,7 @@ ADDED_BY_PEOPLE = (
     ("quotes", "quoteid", "customerid"), ("connections", "connectionid", "record1id"),
 )  # fmt: skip
 BATCH = 200
+REFUSALS = 20  # so many rows of one table that are refused are no exceptions any more
 T = TypeVar("T")
 Picture = Mapping[str, Any]
 Link = tuple[str, str, str]  # child's table (empty: not one of ours), child, parent
@@ -145,21 +146,21 @@ def apply(
     at: str,
     progress: Progress,
 ) -> pl.DataFrame:
-    """Delete and restore; per table how many were deleted, restored, protected. Safe to run again."""
+    """Delete and restore; per table how many were deleted, restored, protected. Safe to run again.
+
+    Raises Terminal after a table of which the server refused rows: what could be undone was, and is recorded.
+    """
     total = sum(len(t.delete) + len(t.restore) for t in planned.tables)
     done, rows = 0, []
     for part in planned.tables:
-        table = tables[part.table]
-        for ids in _slices(part.delete):
-            _send(client, [requests.delete_row(table, row_id) for row_id in ids], gone_is_done=True)
-            ledger.forget(table.name, ids)
-            done += len(ids)
-            progress(done, total, f"deleting {table.name}")
-        ledger.forget(table.name, part.gone)
-        restored = _restore(planned.run_id, part, ledger, client, tables)
-        done += restored
-        progress(done, total, f"restoring {table.name}")
-        rows.append({"table": table.name, "deleted": len(part.delete), "restored": restored,
+        undo = _Table(planned.run_id, tables[part.table], tables, client, ledger)
+        for count in undo.delete(part.delete):
+            progress(done := done + count, total, f"deleting {part.table}")
+        ledger.forget(part.table, part.gone)
+        for count in undo.restore(part.restore):
+            progress(done := done + count, total, f"restoring {part.table}")
+        undo.stop_at_refusals()
+        rows.append({"table": part.table, "deleted": len(part.delete), "restored": len(part.restore),
                      "protected": len(part.protected), "gone": len(part.gone)})  # fmt: skip
     ledger.end_run(planned.run_id, "rolled back", at)
     return pl.DataFrame(rows)
@@ -169,20 +170,67 @@ def _slices(items: Sequence[T]) -> Iterable[Sequence[T]]:
     return (items[i : i + BATCH] for i in range(0, len(items), BATCH))
 
 
-def _send(client: Dataverse, parts: Sequence[Request], gone_is_done: bool) -> None:
-    """Send single requests as one batch; a row that is gone already needs no deleting."""
-    for request, answer in zip(parts, batch.send(client, parts), strict=True):
-        if answer.status >= 400 and not (gone_is_done and answer.status == 404):
-            raise refusal(request, read_error(answer))
+@dataclass(frozen=True)
+class _Table:
+    """One table of a run that is being undone, and the rows that the server refused to undo."""
+
+    run_id: str
+    table: Table
+    tables: Mapping[str, Table]
+    client: Dataverse
+    ledger: Ledger
+    refused: dict[str, RequestRejected] = field(default_factory=dict)
+
+    def delete(self, row_ids: Sequence[str]) -> Iterator[int]:
+        """Delete rows; how many were dealt with, batch by batch."""
+        for ids in _slices(row_ids):
+            self.ledger.forget(self.table.name, self._send({i: requests.delete_row(self.table, i) for i in ids}))
+            self._give_up_when_all_are_refused()
+            yield len(ids)
+
+    def restore(self, row_ids: Sequence[str]) -> Iterator[int]:
+        """Give rows their old values back; how many were dealt with, batch by batch."""
+        wanted = set(row_ids)
+        pictures = [(i, p) for i, p in self.ledger.preimages(self.run_id, self.table.name) if i in wanted]
+        for some in _slices(pictures):
+            updates = {i: requests.update_row(self.table, i, _values(p, self.table, self.tables)) for i, p in some}
+            self.ledger.restored(self.run_id, self.table.name, self._send(updates))
+            self._give_up_when_all_are_refused()
+            yield len(some)
+
+    def stop_at_refusals(self) -> None:
+        """Terminal when rows were refused: undoing the tables that they hang on could take them along."""
+        if self.refused:
+            raise Terminal(
+                f"{len(self.refused)} rows of {self.table.name} could not be undone; all that was undone is recorded, "
+                f"and the same rollback goes on from there. {'; '.join(map(str, self.refused.values()))}"
+            )
+
+    def _give_up_when_all_are_refused(self) -> None:
+        if len(self.refused) >= REFUSALS:
+            self.stop_at_refusals()
+
+    def _send(self, parts: Mapping[str, Request]) -> list[str]:
+        """Send single requests as one batch, and those refused in it once more alone; the ids of those that are done.
+
+        A row that is gone already needs no deleting.
+        """
+        answers = batch.send(self.client, list(parts.values()))
+        for (row_id, request), answer in zip(parts.items(), answers, strict=True):
+            if answer.status >= 400 and not _is_gone(request, answer.status):
+                self._send_alone(row_id, request)
+        return [row_id for row_id in parts if row_id not in self.refused]
+
+    def _send_alone(self, row_id: str, request: Request) -> None:
+        try:
+            self.client.send(request)
+        except RequestRejected as error:
+            if not _is_gone(request, error.status):
+                self.refused[row_id] = error
 
 
-def _restore(run_id: str, part: TablePlan, ledger: Ledger, client: Dataverse, tables: Mapping[str, Table]) -> int:
-    table, wanted = tables[part.table], set(part.restore)
-    pictures = [(i, p) for i, p in ledger.preimages(run_id, part.table) if i in wanted]
-    for some in _slices(pictures):
-        _send(client, [requests.update_row(table, i, _values(p, table, tables)) for i, p in some], gone_is_done=False)
-        ledger.restored(run_id, part.table, [row_id for row_id, _ in some])
-    return len(pictures)
+def _is_gone(request: Request, status: int) -> bool:
+    return request.method == "DELETE" and status == 404
 
 
 def _values(picture: Mapping[str, Any], table: Table, tables: Mapping[str, Table]) -> dict[str, Any]:
