@@ -11,13 +11,17 @@
     - Transient          may pass: time-outs, throttling, unreachable host (exit code 3, resumable)
       - OutcomeUnknown   a write was sent and its end is not known
     - Terminal           will not pass by waiting (exit code 3, resumable after a fix)
-      - AuthorityError   the caller may not do this
+      - AuthorityError   the caller's credentials are not accepted
+        - PrivilegeError the caller is known but may not do this
+      - TableRefused     one table is refused as a whole: its schema or mapping; others may go on
       - RequestRejected  the server refused one request for its content
+        - Conflict       the row is not in the state that the request asked for
   - ConservationError    sums that must agree do not; our defect (exit code 4)
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -64,7 +68,14 @@ class Transient(WorldError):
 
 
 class OutcomeUnknown(Transient):
-    """A write was sent and its end is not known; it has to be resolved by reading (L2)."""
+    """A write was sent and its end is not known; it has to be resolved by reading (L2).
+
+    `parts` are the single requests of a `$batch` whose ends are not known, empty for any other request (F-16).
+    """
+
+    def __init__(self, message: str, parts: Sequence[object] = ()) -> None:
+        super().__init__(message)
+        self.parts = tuple(parts)
 
 
 class Terminal(WorldError):
@@ -72,7 +83,15 @@ class Terminal(WorldError):
 
 
 class AuthorityError(Terminal):
-    """The caller may not do this, or its credentials are not accepted."""
+    """The caller's credentials are not accepted."""
+
+
+class PrivilegeError(AuthorityError):
+    """The caller is known but may not do this (F-26, F-27)."""
+
+
+class TableRefused(Terminal):
+    """A table is refused as a whole, because of its schema or the mapping; other tables may go on (F-39)."""
 
 
 class RequestRejected(Terminal):
@@ -87,6 +106,10 @@ class RequestRejected(Terminal):
         self.status = status
         self.code = code
         self.text = text
+
+
+class Conflict(RequestRejected):
+    """The row was changed, created or deleted by somebody else since we looked (412); carries the server's words."""
 
 
 class ConservationError(MigrationError):

@@ -1,8 +1,8 @@
-"""The one HTTP client: pace, retry, origin check, redaction. Edges build a `Request` and read a `Response`.
+"""The one HTTP client: retry, origin check, redaction. Edges build a `Request` and read a `Response`.
 
 A request goes to the configured origin only (L12); redirects are not followed. What may be sent twice is marked
 `repeatable` by its builder: a write that is not, and whose end is unclear, raises OutcomeUnknown (L7). Waits follow
-`Retry-After` in both of its forms, for all workers of the same identity together (L5).
+`Retry-After` in both of its forms, for all workers of the same identity together (L5; see `pace`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import random
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,20 +21,26 @@ import httpx
 import orjson
 
 from cio2d365.errors import AuthorityError, OutcomeUnknown, Refused, SettingsError, Terminal, Transient
+from cio2d365.pace import Pace as Pace
 
 TRANSIENT_STATUS = frozenset({408, 429, 502, 503, 504})
+TOO_LONG = frozenset({408, 504})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True)
 class Request:
-    """What will be sent: `path` is relative to the origin and already encoded."""
+    """What will be sent: `path` is relative to the origin and already encoded.
+
+    A time-out of a `divisible` request is told to the caller, who can send less at once, instead of being repeated.
+    """
 
     method: str
     path: str
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     repeatable: bool = True
+    divisible: bool = False
 
     @property
     def label(self) -> str:
@@ -45,11 +50,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """What came back."""
+    """What came back, and how many seconds after the request had left."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    seconds: float = 0.0
 
     def json(self) -> Any:
         """The body as JSON whatever its content type says (F-20); ValueError when it is not JSON."""
@@ -59,44 +65,6 @@ class Response:
         """First 200 printable characters of the body, for messages (F-07)."""
         text = self.body[:800].decode("utf-8", "replace")
         return "".join(c if c.isprintable() else " " for c in text)[:200]
-
-
-class Pace:
-    """When the next request of one identity may leave: a steady rate, and pauses that bind all workers (L5)."""
-
-    def __init__(
-        self,
-        per_second: float | None = None,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._gap = 1 / per_second if per_second else 0.0
-        self._clock = clock
-        self._sleep = sleep
-        self._lock = threading.Lock()
-        self._next = 0.0
-        self.waited = 0.0
-
-    def wait(self) -> None:
-        """Block until this caller's turn."""
-        while (delay := self._take()) > 0:
-            self._sleep(delay)
-
-    def pause(self, seconds: float) -> None:
-        """No request of this identity leaves for so long."""
-        with self._lock:
-            self._next = max(self._next, self._clock() + seconds)
-
-    def _take(self) -> float:
-        """0 when the turn was taken, else seconds until it is worth asking again."""
-        with self._lock:
-            now = self._clock()
-            if now < self._next:
-                self.waited += self._next - now
-                return self._next - now
-            self._next = now + self._gap
-            return 0.0
 
 
 @dataclass(frozen=True)
@@ -173,19 +141,22 @@ class Transport:
     def send(self, request: Request, *, settled: Callable[[Response], bool] = _never) -> Response:
         """The first answer that is not transient, or that `settled` wants to see; the caller reads its status.
 
-        Raises Transient when patience is at an end, OutcomeUnknown when an unrepeatable write ended unclearly,
-        AuthorityError on 401 after a fresh token, Terminal on a redirect, SettingsError when the host never answered.
+        Raises Transient when patience is at an end, OutcomeUnknown when an unrepeatable write ended unclearly or a
+        divisible request took too long, AuthorityError on 401 after a fresh token, Terminal on a redirect,
+        SettingsError when the host never answered.
         """
         spent, failures, refused = 0.0, 0, ""
         while True:
             header = self._authorize(refused)
-            answer = self._once(request, header)
+            answer, left = self._once(request, header)
             if isinstance(answer, Response):
                 if answer.status == 401 and not refused:
                     refused = header
                     continue
                 if answer.status not in TRANSIENT_STATUS or settled(answer):
+                    self.pace.went_well()
                     return _settled(answer, request)
+            self.pace.too_much(left)
             self._refuse_blind_repeat(request, answer)
             # A named wait of nothing, repeated for ever, would be a loop without an end (L16): it counts as a failure.
             asked = retry_after(answer.headers) or None if isinstance(answer, Response) else None
@@ -206,23 +177,25 @@ class Transport:
         path = f"{parts.path}?{parts.query}" if parts.query else parts.path
         return _rooted(path)
 
-    def _once(self, request: Request, authorization: str) -> Response | httpx.HTTPError:
+    def _once(self, request: Request, authorization: str) -> tuple[Response | httpx.HTTPError, float]:
+        """The answer, or why there is none, and when the request left."""
         if not (authorization.isascii() and authorization.isprintable()):
             raise SettingsError(f"the credential for {self.origin} holds characters that no header can carry")
-        self.pace.wait()
-        self._count("requests")
-        url = f"{self.origin}{_rooted(request.path)}"
-        headers = {"Authorization": authorization, **request.headers}
-        try:
-            answer = self._client.request(request.method, url, content=request.body, headers=headers)
-        except httpx.InvalidURL as error:
-            raise SettingsError(f"{self.origin} is not a usable address: {error}") from None
-        except httpx.HTTPError as error:
-            return error
+        with self.pace.turn() as left:
+            self._count("requests")
+            url = f"{self.origin}{_rooted(request.path)}"
+            headers = {"Authorization": authorization, **request.headers}
+            try:
+                answer = self._client.request(request.method, url, content=request.body, headers=headers)
+            except httpx.InvalidURL as error:
+                raise SettingsError(f"{self.origin} is not a usable address: {error}") from None
+            except httpx.HTTPError as error:
+                return error, left
+            seconds = self.pace.clock() - left
         self._answered = True
         if answer.status_code == 429:
             self._count("throttled")
-        return Response(answer.status_code, answer.headers, _without(authorization, answer))
+        return Response(answer.status_code, answer.headers, _without(authorization, answer), seconds), left
 
     def _count(self, what: str) -> None:
         with self._counting:
@@ -233,6 +206,8 @@ class Transport:
             raise SettingsError(f"{self.origin} cannot be reached ({answer}); is the address right?")
 
     def _refuse_blind_repeat(self, request: Request, answer: Response | httpx.HTTPError) -> None:
+        if request.divisible and _took_too_long(answer):
+            raise OutcomeUnknown(f"{request.label}: no answer in time ({_reason(answer)})")
         if request.repeatable or isinstance(answer, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
             return
         if isinstance(answer, Response) and answer.status == 429:
@@ -285,6 +260,12 @@ def _settled(answer: Response, request: Request) -> Response:
     if answer.status == 401:
         raise AuthorityError(f"{request.label}: the credentials are not accepted (401), also with a fresh token")
     return answer
+
+
+def _took_too_long(answer: Response | httpx.HTTPError) -> bool:
+    if isinstance(answer, Response):
+        return answer.status in TOO_LONG
+    return isinstance(answer, httpx.ReadTimeout | httpx.WriteTimeout)
 
 
 def _reason(answer: Response | httpx.HTTPError) -> str:

@@ -15,7 +15,7 @@ NOTEBOOKS = PACKAGE.parent / "notebooks"
 LAYERS = {
     "errors": 0, "tables": 0, "outcomes": 0, "identity": 0, "migration": 0, "raw": 0, "settings": 0, "artefacts": 0,
     "decisions": 0,
-    "transport": 1, "customerio": 1, "dataverse": 1, "migrate.ledger": 1,
+    "pace": 1, "transport": 1, "customerio": 1, "dataverse": 1, "migrate.ledger": 1,
     "decide": 2, "handoff": 2, "migrate.stage": 2, "migrate.fields": 2, "migrate.schema": 2, "migrate.reconcile": 2,
     "migrate.signoff": 2, "migrate.extract": 3, "migrate.provision": 3, "migrate.load": 3, "migrate.rollback": 3,
     "connect": 4, "workbench": 4,

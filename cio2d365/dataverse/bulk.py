@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cio2d365.dataverse import requests
 from cio2d365.dataverse.client import Dataverse
 from cio2d365.dataverse.codes import Class, ServerError
-from cio2d365.errors import OutcomeUnknown, RequestRejected, Terminal
+from cio2d365.errors import OutcomeUnknown, RequestRejected, TableRefused
 from cio2d365.outcomes import Outcome, Refusal, RowOutcome
 from cio2d365.tables import Table
 from cio2d365.transport import Request
@@ -20,48 +21,62 @@ from cio2d365.transport import Request
 Row = Mapping[str, Any]
 TAG = "importsequencenumber"  # create-only on every table: the number of the run that created a row (dataverse-api 3)
 UNCLEAR_TRIES = 3
+FEW_ROWS = 100  # where Microsoft suggests to start (dataverse-api 5.3)
+SOON, SLOW = 2.0, 10.0  # seconds for one request: below the first it may grow, above the second it shrinks
 SCHEMA_TRIES, SCHEMA_WAIT = 9, 5.0  # a new table or column can be unknown to a server for half a minute (F-29, F-30)
 
 
 class Flow:
     """What sending to one table has taught, shared by all workers.
 
-    How many rows a request may hold: it goes down when the server finds one too large, and stays down (F-46). And how
-    many rows in a row were refused alike while none landed between: at `same_error_limit` it is not the rows (F-39).
+    How many rows a request holds: few at first, twice as many while the answers come soon, half as many when they
+    take long. What the server once found too large stays a ceiling (F-46). And how many rows in a row were refused
+    alike while none landed between: at `same_error_limit` it is not the rows (F-39).
     """
 
     def __init__(self, request_rows: int, same_error_limit: int) -> None:
-        self.request_rows = request_rows
+        self.ceiling = request_rows
+        self.rows = min(request_rows, max(FEW_ROWS, request_rows // 4))
         self._limit = same_error_limit
         self._lock = threading.Lock()
         self._code: int | None = None
         self._count = 0
 
     def cut(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-        """The rows in requests of a size that the server takes as far as we know by then."""
+        """The rows in requests of the size that is right by the time each is taken."""
         start = 0
         while start < len(rows):
-            size = self.request_rows
+            size = self.rows
             yield rows[start : start + size]
             start += size
+
+    def landed(self, rows: int, seconds: float) -> None:
+        """So many rows landed with one request that took so long."""
+        with self._lock:
+            self._count = 0
+            if seconds > SLOW:
+                self.rows = min(self.rows, max(FEW_ROWS, rows // 2))
+            elif seconds < SOON and rows >= self.rows:
+                self.rows = min(self.ceiling, rows * 2)
+
+    def took_too_long(self, rows: int) -> None:
+        """A request of so many rows had no answer in time."""
+        with self._lock:
+            self.rows = min(self.rows, max(1, rows // 2))
 
     def too_large(self, rows: int) -> None:
         """A request of so many rows was too large."""
         with self._lock:
-            self.request_rows = min(self.request_rows, max(1, rows // 2))
-
-    def landed(self) -> None:
-        """Rows landed."""
-        with self._lock:
-            self._count = 0
+            self.ceiling = min(self.ceiling, max(1, rows // 2))
+            self.rows = min(self.rows, self.ceiling)
 
     def refused(self, table: str, refusal: Refusal) -> None:
-        """A row was refused; raises Terminal at the limit."""
+        """A row was refused; raises TableRefused at the limit."""
         with self._lock:
             self._count = self._count + 1 if refusal.code == self._code else 1
             self._code = refusal.code
             if self._count >= self._limit:
-                raise Terminal(
+                raise TableRefused(
                     f"{self._count} rows of {table} in a row were refused alike ({refusal}); this looks like schema or "
                     "mapping, not like data. Nothing more was sent to this table"
                 )
@@ -82,35 +97,40 @@ def upsert(client: Dataverse, table: Table, rows: Sequence[Row], flow: Flow) -> 
 
 def _create(client: Dataverse, table: Table, rows: Sequence[Row], flow: Flow, unclear: int) -> list[RowOutcome]:
     try:
-        _send(client, requests.create_multiple(table, rows))
+        seconds = _send(client, requests.create_multiple(table, rows))
     except OutcomeUnknown:
-        if unclear == UNCLEAR_TRIES:
+        flow.took_too_long(len(rows))
+        if unclear >= UNCLEAR_TRIES and len(rows) == 1:
             raise
         return _after_reading(client, table, rows, flow, unclear + 1)
     except RequestRejected as error:
         if _cause(error) is Class.EXISTS and unclear < UNCLEAR_TRIES:
             return _after_reading(client, table, rows, flow, unclear + 1)
         return _halved(table, rows, flow, error, lambda part: _create(client, table, part, flow, unclear))
-    return _all(table, rows, flow, Outcome.CREATED)
+    return _all(table, rows, flow, seconds, Outcome.CREATED)
 
 
 def _upsert(client: Dataverse, table: Table, rows: Sequence[Row], flow: Flow) -> list[RowOutcome]:
     try:
-        _send(client, requests.upsert_multiple(table, rows))
+        seconds = _send(client, replace(requests.upsert_multiple(table, rows), divisible=len(rows) > 1))
+    except OutcomeUnknown:
+        flow.took_too_long(len(rows))
+        return _in_halves(rows, lambda part: _upsert(client, table, part, flow))
     except RequestRejected as error:
         return _halved(table, rows, flow, error, lambda part: _upsert(client, table, part, flow))
-    return _all(table, rows, flow, Outcome.UPDATED)
+    return _all(table, rows, flow, seconds, Outcome.UPDATED)
 
 
-def _send(client: Dataverse, request: Request) -> None:
+def _send(client: Dataverse, request: Request) -> float:
+    """Send a write; how many seconds it took."""
     for attempt in range(1, SCHEMA_TRIES + 1):
         try:
-            client.send(request)
-            return
+            return client.send(request).seconds
         except RequestRejected as error:
             if _cause(error) is not Class.SCHEMA or attempt == SCHEMA_TRIES:
                 raise
             client.transport.pace.pause(SCHEMA_WAIT)
+    raise AssertionError("the last attempt either returns or raises")
 
 
 def _after_reading(client: Dataverse, table: Table, rows: Sequence[Row], flow: Flow, unclear: int) -> list[RowOutcome]:
@@ -119,8 +139,8 @@ def _after_reading(client: Dataverse, table: Table, rows: Sequence[Row], flow: F
     found = [_found(table, r, there) for r in rows if r[table.primary_id] in there]
     rest = [r for r in rows if r[table.primary_id] not in there]
     if found:
-        flow.landed()
-    return found + (_create(client, table, rest, flow, unclear) if rest else [])
+        flow.landed(0, 0.0)
+    return found + [o for part in flow.cut(rest) for o in _create(client, table, part, flow, unclear)]
 
 
 def _found(table: Table, row: Row, there: Mapping[str, int | None]) -> RowOutcome:
@@ -143,21 +163,25 @@ def _halved(
 ) -> list[RowOutcome]:
     cause = _cause(error)
     if cause is Class.SCHEMA:
-        raise Terminal(
+        raise TableRefused(
             f"the target does not know what is sent to {table.name}: {error}. Run 04_schema, then load again"
         )
     if cause is Class.SMALLER:
         flow.too_large(len(rows))
     if len(rows) > 1:
-        middle = len(rows) // 2
-        return again(rows[:middle]) + again(rows[middle:])
+        return _in_halves(rows, again)
     refusal = Refusal(error.code, error.text)
     flow.refused(table.name, refusal)
     return [RowOutcome(str(rows[0][table.primary_id]), Outcome.QUARANTINED, refusal)]
 
 
-def _all(table: Table, rows: Sequence[Row], flow: Flow, outcome: Outcome) -> list[RowOutcome]:
-    flow.landed()
+def _in_halves(rows: Sequence[Row], again: Callable[[Sequence[Row]], list[RowOutcome]]) -> list[RowOutcome]:
+    middle = len(rows) // 2
+    return again(rows[:middle]) + again(rows[middle:])
+
+
+def _all(table: Table, rows: Sequence[Row], flow: Flow, seconds: float, outcome: Outcome) -> list[RowOutcome]:
+    flow.landed(len(rows), seconds)
     return [RowOutcome(str(row[table.primary_id]), outcome) for row in rows]
 
 

@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS chunks (
     unchanged INTEGER DEFAULT 0, quarantined INTEGER DEFAULT 0, state TEXT, PRIMARY KEY (run_id, tbl, n));
 CREATE TABLE IF NOT EXISTS rows (
     tbl TEXT, row_id TEXT, source_key TEXT, hash TEXT, action TEXT, state TEXT, run_id TEXT, created_by TEXT,
-    code INTEGER, message TEXT, PRIMARY KEY (tbl, row_id)) WITHOUT ROWID;
+    code INTEGER, message TEXT, chunk INTEGER, PRIMARY KEY (tbl, row_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS preimages (
     tbl TEXT, row_id TEXT, run_id TEXT, document BLOB, PRIMARY KEY (tbl, row_id, run_id)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS rows_created_by ON rows (created_by, tbl);
@@ -167,20 +167,21 @@ class Ledger:
                 "VALUES (?, ?, ?, ?, ?, ?, ?, 'intended')",
                 (run_id, table, n, staged, *counts),
             )
-            self._intend(run_id, table, intents)
+            self._intend(run_id, table, n, intents)
 
-    def intend(self, run_id: str, table: str, intents: Iterable[Intent]) -> None:
+    def intend(self, run_id: str, table: str, n: int, intents: Iterable[Intent]) -> None:
         """Record that rows of an open chunk are about to be sent in another way than was meant at first."""
         with self._db:
-            self._intend(run_id, table, intents)
+            self._intend(run_id, table, n, intents)
 
-    def _intend(self, run_id: str, table: str, intents: Iterable[Intent]) -> None:
+    def _intend(self, run_id: str, table: str, n: int, intents: Iterable[Intent]) -> None:
         self._db.executemany(
-            "INSERT INTO rows (tbl, row_id, source_key, hash, action, state, run_id) "
-            "VALUES (?, ?, ?, ?, ?, 'intended', ?) "
-            "ON CONFLICT (tbl, row_id) DO UPDATE SET source_key = excluded.source_key, hash = excluded.hash, "
-            "action = excluded.action, state = 'intended', run_id = excluded.run_id, code = NULL, message = NULL",
-            [(table, i.row_id, i.source_key, i.hash, i.action, run_id) for i in intents],
+            "INSERT INTO rows (tbl, row_id, source_key, hash, action, state, run_id, chunk) "
+            "VALUES (?, ?, ?, ?, ?, 'intended', ?, ?) "
+            "ON CONFLICT (tbl, row_id) DO UPDATE SET source_key = excluded.source_key, hash = excluded.hash, action = "
+            "excluded.action, state = 'intended', run_id = excluded.run_id, chunk = excluded.chunk, code = NULL, "
+            "message = NULL",
+            [(table, i.row_id, i.source_key, i.hash, i.action, run_id, n) for i in intents],
         )
 
     def conclude(self, run_id: str, table: str, n: int, outcomes: Sequence[RowOutcome]) -> None:
@@ -203,23 +204,31 @@ class Ledger:
                 (*(counts[o] for o in STATES), run_id, table, n),
             )
 
-    def landed(self, table: str, makers: Mapping[str, str]) -> None:
+    def landed(self, run_id: str, table: str, makers: Mapping[str, str]) -> None:
         """Rows (id → run) whose run died before it could record that it had created them, as the target shows.
 
-        They are counted where they were made. A row that a later run has meant with other content since is known to be
-        there, but not with which content.
+        They are counted where they were made: in the chunk that the row was meant in. A row that a later run has meant
+        with other content since is known to be there, but neither with which content nor in which chunk of its maker:
+        it is counted in the first one that was left open. `run_id` is the run that is going on: its own rows are
+        counted when their chunk is opened.
         """
         with self._db:
-            for row_id, run_id in makers.items():
+            for row_id, maker in makers.items():
+                if maker != run_id:
+                    self._count_late(table, row_id, maker)
                 self._db.execute(
                     "UPDATE rows SET state = 'done', created_by = ?1, hash = iif(run_id = ?1, hash, '') "
                     "WHERE tbl = ?2 AND row_id = ?3",
-                    (run_id, table, row_id),
+                    (maker, table, row_id),
                 )
-            self._db.executemany(
-                "UPDATE chunks SET created = created + ? WHERE run_id = ? AND tbl = ? AND state = 'intended'",
-                [(count, run_id, table) for run_id, count in Counter(makers.values()).items()],
-            )
+
+    def _count_late(self, table: str, row_id: str, maker: str) -> None:
+        self._db.execute(
+            "UPDATE chunks SET created = created + 1 WHERE run_id = ?1 AND tbl = ?2 AND state = 'intended' "
+            "AND n = coalesce((SELECT chunk FROM rows WHERE tbl = ?2 AND row_id = ?3 AND run_id = ?1), "
+            "(SELECT min(n) FROM chunks WHERE run_id = ?1 AND tbl = ?2 AND state = 'intended'))",
+            (maker, table, row_id),
+        )
 
     def close_chunk(self, run_id: str, table: str, n: int) -> None:
         """Every row of a chunk has its end."""
@@ -305,6 +314,7 @@ def opened(path: Path, binding: Binding, *, at: str) -> Iterator[Ledger]:
     try:
         _refuse_another_place(ledger._db, binding, path)
         _hold(ledger._db, path, at)
+        _upgrade(ledger._db)
     except sqlite3.OperationalError as error:
         ledger._db.close()
         raise GateError(f"{path} is in use by another process ({error}); only one may load at a time") from None
@@ -378,6 +388,14 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
     connection.execute("PRAGMA synchronous = FULL")
     return connection
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Ledgers of the first version did not say in which chunk a row was meant."""
+    columns = {row[1] for row in connection.execute("PRAGMA table_info(rows)")}
+    if "chunk" not in columns:
+        with connection:
+            connection.execute("ALTER TABLE rows ADD COLUMN chunk INTEGER")
 
 
 def _refuse_another_place(db: sqlite3.Connection, binding: Binding, path: Path) -> None:

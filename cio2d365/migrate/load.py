@@ -2,17 +2,17 @@
 
 A chunk (at most 5,000 rows) is compared with the ledger: rows confirmed with the same content are left alone, new rows
 are created with ids that we chose, changed rows are updated after their old values were kept. A row meant but never
-confirmed is looked up in the target before it is sent again.
+confirmed is looked up in the target before it is sent again. The next chunk is opened while the last requests of the
+one before are on their way.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from itertools import islice
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -20,7 +20,8 @@ import polars as pl
 from cio2d365 import artefacts
 from cio2d365.dataverse import bulk
 from cio2d365.dataverse.client import Dataverse
-from cio2d365.errors import ConservationError
+from cio2d365.dataverse.crew import Crew, shares
+from cio2d365.errors import ConservationError, PrivilegeError, TableRefused
 from cio2d365.migrate.ledger import Action, Intent, Known, Ledger
 from cio2d365.outcomes import Outcome, RowOutcome
 from cio2d365.settings import Load
@@ -81,26 +82,48 @@ def apply(
     ledger: Ledger,
     settings: Load,
     *,
+    others: Sequence[Dataverse] = (),
     progress: Progress,
 ) -> pl.DataFrame:
-    """Load all tables in the order given; the balance per table comes back.
+    """Load all tables in the order given; the balance per table comes back. `others` are more application users.
 
-    Raises ConservationError when a table's sums are off, Terminal when a table is refused as a whole, AuthorityError.
+    A table that is refused as a whole stops, and so do the tables that point to it; the rest is loaded, and then
+    TableRefused names them (F-26, F-39). Raises ConservationError when a table's sums are off, AuthorityError.
     """
-    parallel = max(1, min(settings.parallel, client.who_am_i().parallel_hint))
-    total, done = sum(frame.height for frame in staged.values()), 0
+    clients = [client, *others]
+    threads = _share(clients, settings.parallel)
+    report = _Report(progress, sum(frame.height for frame in staged.values()))
+    stopped: dict[str, str] = {}
     for name, frame in staged.items():
+        if waits_for := [t for t in _parents(frame, tables[name]) if t in stopped]:
+            stopped[name] = f"not sent, because it points to {' and '.join(waits_for)}"
+            continue
         _refuse_twins(frame, tables[name])
-        flow = bulk.Flow(settings.request_rows, settings.same_error_limit)
-        loader = _Table(run, tables[name], tables, client, ledger, flow, parallel)
-        ledger.begin_table(run.run_id, name, -(-frame.height // settings.chunk_rows))
-        for n, part in enumerate(frame.iter_slices(settings.chunk_rows)):
-            loader.chunk(n, part)
-            done += part.height
-            progress(done, total, tables[name].label or name)
+        loader = _Table(run, tables[name], tables, client, ledger, settings, report)
+        try:
+            loader.send(frame, clients, threads)
+        except (PrivilegeError, TableRefused) as error:
+            stopped[name] = str(error)
+    if stopped:
+        raise TableRefused("; ".join(f"{name}: {reason}" for name, reason in stopped.items()))
     balance = ledger.balance(run.run_id)
     check(balance, {name: frame.height for name, frame in staged.items() if frame.height})
     return balance
+
+
+def _share(clients: Sequence[Dataverse], parallel: int) -> list[int]:
+    """Threads per client; the server's hint is for the environment, whoever sends (`dataverse-api 7`)."""
+    for each in clients:
+        each.transport.pace.limit(parallel)
+    threads = shares(min(parallel * len(clients), clients[0].who_am_i().parallel_hint), len(clients))
+    for each, count in zip(clients, threads, strict=True):
+        each.transport.pace.limit(count)
+    return threads
+
+
+def _parents(frame: pl.DataFrame, table: Table) -> list[str]:
+    """The other tables that staged rows point to."""
+    return sorted({target for nav, (_, target) in table.binds.items() if nav in frame.columns} - {table.name})
 
 
 def _refuse_twins(frame: pl.DataFrame, table: Table) -> None:
@@ -119,17 +142,108 @@ def check(balance: pl.DataFrame, staged: Mapping[str, int]) -> None:
             raise ConservationError(f"{name}: {rows} rows staged, {row['staged']} seen, {row['total']} accounted for")
 
 
-@dataclass(frozen=True)
-class _Table:
-    run: Run
-    table: Table
-    tables: Mapping[str, Table]
-    client: Dataverse
-    ledger: Ledger
-    flow: bulk.Flow
-    parallel: int
+@dataclass
+class _Report:
+    """How many rows of all tables have come to an end."""
 
-    def chunk(self, n: int, part: pl.DataFrame) -> None:
+    progress: Progress
+    total: int
+    done: int = 0
+
+    def add(self, rows: int, label: str) -> None:
+        self.done += rows
+        self.progress(self.done, self.total, label)
+
+
+@dataclass
+class _Chunk:
+    """A chunk under way: its rows by id, the requests that are out, and the ids that turned out to be taken."""
+
+    n: int
+    rows: Mapping[str, Row]
+    keys: Mapping[str, str]
+    out: int = 0
+    fed: bool = False
+    taken: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One request: rows of a chunk to create, or to update."""
+
+    chunk: _Chunk
+    action: Action
+    rows: Sequence[bulk.Row]
+
+
+class _Table:
+    """Loads the rows of one table."""
+
+    def __init__(
+        self,
+        run: Run,
+        table: Table,
+        tables: Mapping[str, Table],
+        client: Dataverse,
+        ledger: Ledger,
+        settings: Load,
+        report: _Report,
+    ) -> None:
+        self.run, self.table, self.tables = run, table, tables
+        self.client, self.ledger, self.report = client, ledger, report
+        self.chunk_rows = settings.chunk_rows
+        self.flow = bulk.Flow(settings.request_rows, settings.same_error_limit)
+        self.again: deque[_Job] = deque()
+
+    def send(self, frame: pl.DataFrame, clients: Sequence[Dataverse], threads: Sequence[int]) -> None:
+        """Send every row; each has its end in the ledger then.
+
+        After an error or an interrupt nothing new is sent. What is on its way is recorded if it ends in a few seconds,
+        else the next run resolves it.
+        """
+        self.ledger.begin_table(self.run.run_id, self.table.name, -(-frame.height // self.chunk_rows))
+        feed = self._jobs(frame)
+        with Crew(clients, threads, self._work) as crew:
+            try:
+                while True:
+                    while crew.idle and (job := self._next(feed)):
+                        crew.give(job)
+                    if not crew.busy:
+                        return
+                    self._record(*crew.take())
+            except BaseException:
+                with suppress(Exception):
+                    for job, outcomes in crew.halt():
+                        self._conclude(job, outcomes)
+                raise
+
+    def _work(self, client: Dataverse, job: _Job) -> list[RowOutcome]:
+        send = bulk.create if job.action == "create" else bulk.upsert
+        return send(client, self.table, job.rows, self.flow)
+
+    def _next(self, feed: Iterator[_Job]) -> _Job | None:
+        """Rows that turned out to be taken go first; the feed, when it ends, may find such rows too."""
+        if self.again:
+            return self.again.popleft()
+        job = next(feed, None)
+        return self.again.popleft() if job is None and self.again else job
+
+    def _jobs(self, frame: pl.DataFrame) -> Iterator[_Job]:
+        for n, part in enumerate(frame.iter_slices(self.chunk_rows)):
+            chunk, create, update = self._open(n, part)
+            yield from self._cut(chunk, "create", create)
+            yield from self._cut(chunk, "update", update)
+            chunk.fed = True
+            self._settle(chunk)
+
+    def _cut(self, chunk: _Chunk, action: Action, ids: Iterable[str]) -> Iterator[_Job]:
+        tag = {bulk.TAG: self.run.number} if action == "create" else {}
+        for rows in self.flow.cut([chunk.rows[i] | tag for i in ids]):
+            chunk.out += 1
+            yield _Job(chunk, action, rows)
+
+    def _open(self, n: int, part: pl.DataFrame) -> tuple[_Chunk, list[str], list[str]]:
+        """A chunk with its intents on record, and the ids to create and to update."""
         rows = {row[self.table.primary_id]: row for row in payloads(part, self.table.name, self.tables)}
         keys = dict(zip(part[self.table.primary_id], part["cio_source_key"], strict=True))
         create, update, settled = self._sorted(rows)
@@ -139,15 +253,36 @@ class _Table:
         intents = self._intents(create, "create", rows, keys) + self._intents(update, "update", rows, keys)
         self.ledger.open_chunk(self.run.run_id, self.table.name, n, part.height, settled, intents)
         self.ledger.keep_preimages(self.run.run_id, self.table.name, pictures)
-        taken = self._create(n, [rows[i] for i in create])
-        self._update(n, [rows[i] for i in update])
-        if taken:
-            self._resolve(taken)
-            self.ledger.intend(self.run.run_id, self.table.name, self._intents(taken, "update", rows, keys))
-            there = [rows[i] for i in taken]
-            self.ledger.keep_preimages(self.run.run_id, self.table.name, self._pictures(there))
-            self._update(n, there)
-        self.ledger.close_chunk(self.run.run_id, self.table.name, n)
+        return _Chunk(n, rows, keys), create, update
+
+    def _record(self, job: _Job, outcomes: list[RowOutcome]) -> None:
+        self._conclude(job, outcomes)
+        job.chunk.taken += [o.row_id for o in outcomes if o.outcome is Outcome.UNKNOWN]
+        job.chunk.out -= 1
+        self._settle(job.chunk)
+
+    def _conclude(self, job: _Job, outcomes: list[RowOutcome]) -> None:
+        ends = [o for o in outcomes if o.outcome is not Outcome.UNKNOWN]
+        self.ledger.conclude(self.run.run_id, self.table.name, job.chunk.n, ends)
+
+    def _settle(self, chunk: _Chunk) -> None:
+        """Close a chunk once every row has its end; rows that turned out to be taken are updated before."""
+        if not chunk.fed or chunk.out:
+            return
+        if chunk.taken:
+            self._update_taken(chunk)
+            return
+        self.ledger.close_chunk(self.run.run_id, self.table.name, chunk.n)
+        self.report.add(len(chunk.rows), self.table.label or self.table.name)
+
+    def _update_taken(self, chunk: _Chunk) -> None:
+        taken, chunk.taken = chunk.taken, []
+        self._resolve(taken)
+        self.ledger.intend(
+            self.run.run_id, self.table.name, chunk.n, self._intents(taken, "update", chunk.rows, chunk.keys)
+        )
+        self.ledger.keep_preimages(self.run.run_id, self.table.name, self._pictures([chunk.rows[i] for i in taken]))
+        self.again.extend(self._cut(chunk, "update", taken))
 
     def _sorted(self, rows: Mapping[str, Row]) -> tuple[list[str], list[str], Counter[str]]:
         """Ids to create, ids to update, and how many rows have come to which end already."""
@@ -173,7 +308,7 @@ class _Table:
         runs = self.ledger.runs_by_number()
         tags = bulk.tags(self.client, self.table, doubtful)
         makers = {row_id: runs[tag] for row_id, tag in tags.items() if tag in runs}
-        self.ledger.landed(self.table.name, makers)
+        self.ledger.landed(self.run.run_id, self.table.name, makers)
         return set(tags) - set(makers)
 
     def _intents(
@@ -181,39 +316,12 @@ class _Table:
     ) -> list[Intent]:
         return [Intent(i, keys[i], content_hash(rows[i]), action) for i in ids]
 
-    def _create(self, n: int, rows: list[Row]) -> list[str]:
-        """Ids that were taken already."""
-        tagged = [row | {bulk.TAG: self.run.number} for row in rows]
-        taken: list[str] = []
-        for outcomes in self._parallel(lambda part: bulk.create(self.client, self.table, part, self.flow), tagged):
-            ends = [o for o in outcomes if o.outcome is not Outcome.UNKNOWN]
-            self.ledger.conclude(self.run.run_id, self.table.name, n, ends)
-            taken += [o.row_id for o in outcomes if o.outcome is Outcome.UNKNOWN]
-        return taken
-
-    def _update(self, n: int, rows: list[Row]) -> None:
-        for outcomes in self._parallel(lambda part: bulk.upsert(self.client, self.table, part, self.flow), rows):
-            self.ledger.conclude(self.run.run_id, self.table.name, n, outcomes)
-
     def _pictures(self, rows: list[Row]) -> dict[str, Row]:
         """How the rows look now in the columns that will be sent; rows that are not there are left out."""
         columns = sorted({_read_name(self.table, name) for row in rows for name in row})
         ids = [row[self.table.primary_id] for row in rows]
         found = self.client.rows_by_id(self.table, ids, columns, lookup_tables=True)
         return {str(row[self.table.primary_id]).lower(): _picture(row) for row in found}
-
-    def _parallel(
-        self, send: Callable[[Sequence[bulk.Row]], list[RowOutcome]], rows: Sequence[bulk.Row]
-    ) -> Iterator[list[RowOutcome]]:
-        """Outcomes as they come. After an error nothing new is sent; what is on its way is resolved by the next run."""
-        parts = self.flow.cut(rows)
-        with ThreadPoolExecutor(self.parallel) as workers:
-            running = {workers.submit(send, part) for part in islice(parts, self.parallel)}
-            while running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-                    running |= {workers.submit(send, part) for part in islice(parts, 1)}
 
 
 def payloads(part: pl.DataFrame, name: str, tables: Mapping[str, Table]) -> list[Row]:
