@@ -7,10 +7,10 @@ import ipaddress
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cio2d365.errors import SettingsError
 
@@ -79,14 +79,53 @@ class Place(_Section):
     url: Origin = ""
 
 
+class ApplicationUser(_Section):
+    """One more application that loads beside the first: names of the variables with its id and its credential."""
+
+    client_id: EnvName
+    client_secret: EnvName | None = None
+    certificate: EnvName | None = None
+    certificate_password: EnvName | None = None
+
+
 class Dataverse(_Section):
-    """The target: two environments and the names of the variables that hold the credentials."""
+    """The target: two environments, how to sign in, and the names of the variables that hold the credentials.
+
+    Applications sign in by `secret` or `certificate`, a person by `device code` or `browser`. The token authority and
+    the scope follow from the environment's address unless they are given. `application_users` load side by side, each
+    with request limits of its own (`dataverse-api 8.1`).
+    """
 
     sandbox: Place = Place()
     production: Place = Place()
+    sign_in: Literal["secret", "certificate", "device code", "browser"] = "secret"
     tenant_id: EnvName = "DATAVERSE_TENANT_ID"
     client_id: EnvName = "DATAVERSE_CLIENT_ID"
     client_secret: EnvName = "DATAVERSE_CLIENT_SECRET"
+    certificate: EnvName = "DATAVERSE_CERTIFICATE"
+    certificate_password: EnvName = "DATAVERSE_CERTIFICATE_PASSWORD"
+    authority: Origin = ""
+    scope: Annotated[str, Field(pattern=r"^(https?://[^\s]+/[^\s/]+)?$")] = ""
+    plain_token_cache: bool = False
+    # TOML has arrays only; strict pydantic would ask for a tuple.
+    application_users: Annotated[tuple[ApplicationUser, ...], Field(strict=False)] = ()
+
+    @property
+    def is_personal(self) -> bool:
+        """True when a person signs in, not an application."""
+        return self.sign_in in ("device code", "browser")
+
+    @model_validator(mode="after")
+    def _users_fit(self) -> Dataverse:
+        if self.application_users and self.is_personal:
+            raise ValueError("application_users need sign_in = secret or certificate")
+        wanted = "client_secret" if self.sign_in == "secret" else "certificate"
+        if any(getattr(user, wanted) is None for user in self.application_users):
+            raise ValueError(f"every entry of application_users needs {wanted}, as sign_in says")
+        ids = [self.client_id, *(user.client_id for user in self.application_users)]
+        if len(set(ids)) < len(ids):
+            raise ValueError("application_users name a client_id twice")
+        return self
 
 
 class Companies(_Section):
@@ -147,7 +186,7 @@ def _sentence(problem: Any) -> str:
 def _section(path: Iterable[Any]) -> type[BaseModel]:
     model: Any = Settings
     for name in path:
-        model = model.model_fields[name].annotation
+        model = get_args(model)[0] if isinstance(name, int) else model.model_fields[name].annotation
     return cast(type[BaseModel], model)
 
 
@@ -175,9 +214,16 @@ folder = {files}             # people CSV and CDP storage files; their events co
 company_object_type = "1"    # object type of CDP group calls that do not name one
 
 [dataverse]
+sign_in = "secret"           # an application: secret | certificate; a person: device code | browser
 tenant_id = "DATAVERSE_TENANT_ID"
 client_id = "DATAVERSE_CLIENT_ID"
 client_secret = "DATAVERSE_CLIENT_SECRET"
+certificate = "DATAVERSE_CERTIFICATE"  # path of a PEM or PFX file with certificate and private key
+certificate_password = "DATAVERSE_CERTIFICATE_PASSWORD"  # may be unset
+authority = ""               # token authority; "" = that of the cloud which the address belongs to
+scope = ""                   # "" = the environment's address with /.default, for people with /user_impersonation
+plain_token_cache = false    # keep a person's sign-in in a file that only its owner reads if nothing encrypts here
+application_users = []       # more that load side by side: [{{client_id = "VARIABLE", client_secret = "VARIABLE"}}]
 
 [dataverse.sandbox]
 url = {sandbox}
