@@ -367,4 +367,13 @@ ACTIONS: dict[str, Callable[[Context, Body], Answer]] = {
     "BulkDelete": bulk_delete,
     "Restore": restore,
 }
+ACTION_PRIVILEGES = {
+    "PublishXml": "prvPublishCustomization",
+    "PublishAllXml": "prvPublishCustomization",
+    "CreatePolymorphicLookupAttribute": "prvCreateRelationship",
+    "CreateCustomerRelationships": "prvCreateRelationship",
+    "CreateEntities": "prvCreateEntity",
+    "ReactivateEntityKey": "prvCreateEntityKey",
+    "BulkDelete": "prvBulkDelete",
+}
 SCHEMA_ACTIONS = frozenset(ACTIONS) - {"AddListMembersList", "BulkDelete", "Restore"}

@@ -25,6 +25,7 @@ from .schema import (
     intersect_table,
     metadata_id,
 )
+from .system_tables import system_tables
 
 _NOT_TABLES = {"cascade-config.json", "error-codes.json"}
 _UNSTORED_TYPES = {"PartyList", "ManagedProperty", "Virtual", "CalendarRules"}
@@ -159,6 +160,13 @@ def _organization_table() -> Table:
         column("organizationstate", "Integer", update=False),
         column("version", "String", update=False, max_length=100),
         column("schemanameprefix", "String", update=False, max_length=8),
+        column(
+            "basecurrencyid",
+            "Lookup",
+            targets=("transactioncurrency",),
+            navigation={"transactioncurrency": "basecurrencyid"},
+            update=False,
+        ),
         column("createdon", "DateTime", update=False, behavior="UserLocal"),
         column("modifiedon", "DateTime", update=False, behavior="UserLocal"),
         column("versionnumber", "BigInt", update=False),
@@ -231,6 +239,7 @@ def _relationships(tables: Mapping[str, Table]) -> Iterator[Relationship]:
 def _standard_tables() -> Mapping[str, Table]:
     tables = {table.name: table for table in (_table(_read(name)) for name in _file_names())}
     tables["organization"] = _organization_table()
+    tables |= {table.name: table for table in system_tables()}
     for name, left, right, code in _INTERSECTS:
         tables[name] = intersect_table(name, (f"{left}id", f"{right}id"), code, metadata_id(name))
     tables["activityparty"] = _with_parties_of(tables)

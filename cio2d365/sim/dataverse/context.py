@@ -58,6 +58,7 @@ class Context:
     real_caller: str
     known_rows: set[tuple[str, str]] = field(default_factory=set)
     owners: dict[str, str | None] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
     nested: dict[str, list[Any]] = field(default_factory=dict)
     rows_touched: int = 0
     only_parts: int | None = None

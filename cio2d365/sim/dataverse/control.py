@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Route
 
 from .faults import read_plan
 from .limits import configure
+from .privileges import define_role
 from .seeds import role_row, user_row
 from .service import Service, move_clock
 from .store import quoted
@@ -141,6 +142,20 @@ def _add_user(service: Service, request: Request, body: Any) -> Any:
     return {"systemuserid": row["systemuserid"], "token": token}
 
 
+def _add_role(service: Service, request: Request, body: Any) -> Any:
+    """A role by `name` with its `privileges` {name: depth}; `users` have this role and no other afterwards."""
+    org, name = service.org, str(body["name"])
+    with org.store.lock, org.store.transaction():
+        define_role(org, name, body.get("privileges", {}))
+        if not org.store.query("SELECT 1 FROM role WHERE name = ?", (name,)):
+            _insert(service, "role", {"roleid": org.new_id(), "name": name, "businessunitid": org.business_unit})
+        role = _role_id(service, name)
+        for user in body.get("users", ()):
+            org.store.execute("DELETE FROM systemuserroles WHERE systemuserid = ?", (user,))
+            _insert(service, *role_row(org, user, role))
+    return {"roleid": role}
+
+
 def _change_user(service: Service, request: Request, body: Any) -> Any:
     user_id = request.path_params["id"]
     changes = _stored(body)
@@ -203,6 +218,7 @@ _ENDPOINTS: list[tuple[str, str, Action]] = [
     ("POST", "reset", _reset),
     ("POST", "users", _add_user),
     ("PATCH", "users/{id}", _change_user),
+    ("POST", "roles", _add_role),
     ("POST", "tokens", _token),
     ("POST", "secret", _secret),
     ("POST", "applications", _applications),

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 from .context import Answer, Context, json_answer
 from .errors import ServiceError, bad_query, row_missing
 from .fetchxml import Fetch, Output, compile_fetch
+from .privileges import require_right
 from .reader import option_label
-from .rows import require_right
 from .schema import Table
 
 _PAGE = 5000

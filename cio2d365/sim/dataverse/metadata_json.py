@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .privileges import table_privileges
 from .schema import Choice, Column, Key, ManyToMany, Option, Relationship, Schema, Table, metadata_id
 
 Json = dict[str, Any]
@@ -84,6 +85,7 @@ def table_item(schema: Schema, table: Table) -> Item:
         "IsAuditEnabled": managed(False, "canmodifyauditsettings"),
         "IsDuplicateDetectionEnabled": managed(False, "canmodifyduplicatedetectionsettings"),
         "IsRenameable": managed(True, "isrenameable"),
+        "Privileges": table_privileges(table),
     }
     expansions: dict[str, Callable[[], Any]] = {
         "Attributes": lambda: attribute_items(table),

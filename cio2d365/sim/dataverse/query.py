@@ -15,8 +15,8 @@ from .address import RowAddress, missing, require_row
 from .context import Answer, Context, json_answer
 from .errors import ServiceError, bad_query, unknown_property
 from .odata import parse
+from .privileges import require_right
 from .reader import Reader, Row, selected
-from .rows import require_right
 from .schema import Column, Relationship, Side, Table
 from .sqlfilter import find_property, order_expression, where
 from .store import quoted, type_column

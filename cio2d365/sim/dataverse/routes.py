@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from . import bulk
-from .actions import ACTIONS, FUNCTIONS, add_member, remove_member
+from .actions import ACTION_PRIVILEGES, ACTIONS, FUNCTIONS, add_member, remove_member
 from .address import (
     RowAddress,
     Segment,
@@ -30,6 +30,7 @@ from .jobs import advance_jobs
 from .keys import finish_due_keys
 from .metadata_read import read_choices, read_relationships, read_tables
 from .metadata_write import write_definition
+from .privileges import read_names, require_privilege, user_privileges, user_privileges_by_names
 from .query import children, fetch_one, linked, read_collection, read_count, read_one
 from .relations import delete_relationship, post_relationship
 from .rows import create_row, delete_row, read_stored, update_row
@@ -38,6 +39,10 @@ from .shapes import check_shape
 from .solutions import add_component, component_type, solution_id
 from .sqlquery import read_sql
 
+_DEFINED = {"EntityDefinitions": "Entity", "GlobalOptionSetDefinitions": "OptionSet",
+            "RelationshipDefinitions": "Relationship", "Attributes": "Attribute", "Keys": "EntityKey"}  # fmt: skip
+_RIGHTS = {"POST": "Create", "PUT": "Write", "DELETE": "Delete"}
+_USER_FUNCTIONS = ("RetrieveUserPrivileges", "RetrieveUserSetOfPrivilegesByNames")
 DEFINITIONS = frozenset({"EntityDefinitions", "GlobalOptionSetDefinitions", "RelationshipDefinitions"})
 
 
@@ -61,6 +66,8 @@ def handle(context: Context) -> Answer:
     if head.bare_name in ACTIONS and context.method == "POST":
         body = _object(context)
         check_shape(body)
+        if head.bare_name in ACTION_PRIVILEGES:
+            require_privilege(context, ACTION_PRIVILEGES[head.bare_name])
         return ACTIONS[head.bare_name](context, body)
     table = find_set(context, head.name)
     return _on_set(context, table, segments[1:]) if head.inside is None else _on_row(context, table, segments)
@@ -123,6 +130,9 @@ def _definitions(context: Context, segments: list[Segment]) -> Answer:
 
 def _write_definition(context: Context, segments: list[Segment]) -> Answer:
     head = segments[0]
+    part = next(segment.name for segment in reversed(segments) if segment.name in _DEFINED)
+    if context.method in _RIGHTS:
+        require_privilege(context, f"prv{_RIGHTS[context.method]}{_DEFINED[part]}")
     if head.name == "RelationshipDefinitions":
         if context.method == "POST" and head.inside is None:
             return post_relationship(context, _schema_body(context))
@@ -232,6 +242,8 @@ def _on_part(context: Context, address: RowAddress, rest: list[Segment]) -> Answ
     name = rest[0].bare_name
     if context.method == "POST" and name in ("AddMemberList", "RemoveMemberList"):
         return _member(context, address, name)
+    if context.method == "GET" and name in _USER_FUNCTIONS and address.table.name == "systemuser":
+        return _user_function(context, address, rest[0])
     if len(rest) == 2 and rest[1].name == "$ref":
         return _reference(context, address, rest[0])
     column = address.table.columns.get(name)
@@ -240,6 +252,14 @@ def _on_part(context: Context, address: RowAddress, rest: list[Segment]) -> Answ
     if context.method == "GET":
         return _navigate(context, address, name)
     raise unknown_segment(rest[0].name)
+
+
+def _user_function(context: Context, address: RowAddress, segment: Segment) -> Answer:
+    user = require_row(context, address)
+    if segment.bare_name == "RetrieveUserPrivileges":
+        return user_privileges(context, user)
+    alias = (segment.inside or "").partition("=")[2].strip()
+    return user_privileges_by_names(context, user, read_names(context.aliases.get(alias)))
 
 
 def _member(context: Context, address: RowAddress, name: str) -> Answer:

@@ -10,6 +10,7 @@ import orjson
 
 from .context import Context
 from .errors import ServiceError, duplicate_key, duplicate_primary_key, row_missing
+from .privileges import require_privilege, require_right, roles_of
 from .schema import Relationship, Table
 from .special import check_create, check_update
 from .store import quoted, type_column
@@ -37,6 +38,8 @@ def prepare_create(
     writer = writer_for(context, table)
     parsed = writer.parse(context, payload, creating=True)
     values = parsed.values
+    if values.get("overriddencreatedon") is not None:
+        require_privilege(context, "prvOverrideCreatedOnCreatedBy")
     for name, value in (key or {}).items():
         values.setdefault(name, value)
     if row_id is not None:
@@ -139,8 +142,7 @@ def _check_user(context: Context, owner: str) -> str | None:
     disabled, _, unit = rows[0]
     if disabled:
         raise ServiceError(403, "0x8004022b", "The specified owner has been disabled.")
-    has_role = "SELECT 1 FROM systemuserroles WHERE systemuserid = ?"
-    if not context.org.store.query(has_role, (owner,)):
+    if not roles_of(context.org, owner):
         raise ServiceError(403, "0x80040231", "Target user or team does not hold required privileges.")
     return unit  # type: ignore[no-any-return]
 
@@ -392,15 +394,3 @@ def _unlink(context: Context, child: Table, relationship: Relationship, ids: lis
     if hidden:
         changed[hidden] = None
     write_updates(context, child, [(row_id, changed) for row_id in ids])
-
-
-def require_right(context: Context, right: str, table: Table) -> None:
-    """Refuse a caller whose privilege was revoked (faults F-26)."""
-    revoked = context.org.switches.revoked
-    if revoked and {(table.name, right), ("*", right), (table.name, "*")} & revoked:
-        raise ServiceError(
-            403,
-            "0x80040220",
-            f"Principal user (Id={context.caller}, type=8) is missing prv{right}{table.schema_name} privilege "
-            f"on OTC={table.object_type_code} for entity '{table.name}'.",
-        )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .schema import metadata_id
+from .system_seeds import system_rows, user_settings
 
 if TYPE_CHECKING:
     from .organization import Organization
@@ -44,9 +45,10 @@ def organization_rows(org: Organization) -> Seeds:
     """All rows of a fresh organisation; only its ids are random."""
     ids = _Ids(org.new_id(), org.new_id(), org.new_id(), org.new_id())
     now = org.clock.now_text()
-    makers = (_base, _users, _roles_and_teams, _publishers, _messages)
+    makers = (_base, _users, _roles_and_teams, _publishers, _messages, _system)
     rows = [row for make in makers for row in make(org, ids)]
     rows += _role_assignments(org, rows)
+    rows += user_settings(row["systemuserid"] for table, row in rows if table == "systemuser")
     meta = {
         "organization_id": ids.organization,
         "business_unit": ids.unit,
@@ -87,6 +89,7 @@ def _base(org: Organization, ids: _Ids) -> list[Row]:
         "organizationstate": 1,
         "version": "9.2.24114.190",
         "schemanameprefix": "new",
+        "basecurrencyid": ids.currency,
     }
     return [("organization", organization), ("businessunit", unit), ("transactioncurrency", currency)]
 
@@ -191,6 +194,10 @@ def _publishers(org: Organization, ids: _Ids) -> list[Row]:
         *(("publisher", row) for row in (own, modern, vendor)),
         *(("solution", row) for row in solutions),
     ]
+
+
+def _system(org: Organization, ids: _Ids) -> list[Row]:
+    return system_rows(org)
 
 
 def _messages(org: Organization, ids: _Ids) -> list[Row]:

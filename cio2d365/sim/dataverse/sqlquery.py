@@ -12,7 +12,7 @@ from typing import Any
 
 from .context import Answer, Context, json_answer
 from .errors import ServiceError
-from .rows import require_right
+from .privileges import require_right
 from .schema import Table
 
 _MOST_ROWS = 5000
