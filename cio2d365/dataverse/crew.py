@@ -16,6 +16,7 @@ from cio2d365.dataverse.client import Dataverse
 
 Job = TypeVar("Job")
 End = TypeVar("End")
+CREW = "crew"
 GRACE = 8.0
 # A wait without an end cannot be interrupted on Windows.
 LOOK_UP = 0.5
@@ -35,7 +36,7 @@ class Crew(Generic[Job, End]):
         self._busy = 0
         for client, count in zip(clients, threads, strict=True):
             for _ in range(count):
-                Thread(target=self._serve, args=(client,), daemon=True).start()
+                Thread(target=self._serve, args=(client,), name=CREW, daemon=True).start()
 
     def __enter__(self) -> Crew[Job, End]:
         return self
