@@ -1,190 +1,244 @@
-"""Bring the target's schema to what is wanted: a plan that only compares, and an apply that can be killed at any step.
+"""Bring the target's schema to what is wanted. It can be killed at any step and run again.
 
-What exists and is equal is left alone; what exists and differs is refused with both definitions (F-33); `apply` reads
-again after every round, so that a create whose answer was lost is found and not made twice (F-32, F-34).
+`apply` reads again after every round, so that a create whose answer was lost is found and not made twice (F-32, F-34).
+One request changes the schema at a time: the platform has one lock for all of them (F-09).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from uuid import uuid5
 
-import polars as pl
-
-from cio2d365.dataverse import definitions, requests
+from cio2d365.dataverse import definitions
 from cio2d365.dataverse.client import Dataverse
+from cio2d365.dataverse.environment import read_environment
 from cio2d365.dataverse.metadata import read_keys, read_tables
-from cio2d365.errors import OutcomeUnknown, RequestRejected, SchemaConflict, Terminal, Transient
-from cio2d365.migrate.schema import OPTION_VALUE_PREFIX, PREFIX, PUBLISHER, SOLUTION
-from cio2d365.tables import Column, Key, Lookup, Table
+from cio2d365.errors import DecisionError, OutcomeUnknown, RequestRejected, SchemaConflict, Terminal, Transient
+from cio2d365.identity import ROOT
+from cio2d365.migrate.schema import OPTION_VALUE_PREFIX, PREFIX, PUBLISHER, SOLUTION, choices_of
+from cio2d365.migrate.schema_checks import PROFESSIONAL_TABLES, Problem
+from cio2d365.migrate.schema_members import Member, members_of
+from cio2d365.migrate.schema_plan import Change, NewOption, NewTarget, SchemaPlan, plan
+from cio2d365.migrate.schema_words import describe
+from cio2d365.tables import Choice, Column, Environment, Key, Lookup, Publisher, Table, View
 from cio2d365.transport import Request
 
+__all__ = [
+    "KEY_POLLS",
+    "KEY_WAIT",
+    "PROFESSIONAL_TABLES",
+    "Change",
+    "Problem",
+    "Progress",
+    "SchemaPlan",
+    "apply",
+    "compare",
+    "describe",
+    "plan",
+    "reactivate_keys",
+    "read",
+    "read_tables",
+]  # fmt: skip
+
 Progress = Callable[[int, int, str], None]
-State = Literal["create", "equal", "conflict", "left alone"]
-PROFESSIONAL_TABLES = 15  # custom tables that a Sales Professional licence may create (SR-105)
-ALREADY_THERE = frozenset({0x80040237, 0x80047013, 0x8004700B, 0x80060893, 0x80060894, 0x80044363})
-NOT_YET = frozenset({0x8005E00C})  # “Entity … cannot be found”, as the creation of lookups says it
+ALREADY_THERE = frozenset({
+    0x80040237, 0x80047013, 0x8004700B, 0x80060893, 0x80060894, 0x80044363, 0x80044345, 0x80044310, 0x8004432B,
+})  # fmt: skip
+NOT_YET = frozenset({0x8005E00C, 0x8005E009})  # “Entity … cannot be found”, the same of an attribute
+NO_ROOM = {0x8004841A: "columns", 0x8004B042: "custom tables"}  # limits of the environment itself (F-35)
 KEY_POLLS, KEY_WAIT = 120, 5.0  # an index over many rows takes minutes
 # A table that was just created can be unknown to another server for half a minute (F-29).
 ROUND_WAITS = (0.0, 2.0, 5.0, 10.0, 20.0)
+ORDER = ("choice", "option", "table", "column", "lookup", "target", "key", "view")
 
 
 @dataclass(frozen=True)
-class Change:
-    """One component: what is wanted, what is there, and what follows from it."""
+class Found:
+    """What the target holds: the tables that are wanted, and what lies around them."""
 
-    kind: Literal["table", "column", "lookup", "key"]
-    table: str
-    name: str
-    state: State
-    wanted: str
-    existing: str
-    component: Table | Column | Lookup | Key
+    tables: dict[str, Table]
+    environment: Environment
 
 
-@dataclass(frozen=True)
-class SchemaPlan:
-    """All components of the wanted schema, compared."""
-
-    changes: tuple[Change, ...]
-
-    @property
-    def to_create(self) -> tuple[Change, ...]:
-        """What is missing."""
-        return tuple(c for c in self.changes if c.state == "create")
-
-    @property
-    def conflicts(self) -> tuple[Change, ...]:
-        """What exists and differs."""
-        return tuple(c for c in self.changes if c.state == "conflict")
-
-    def frame(self) -> pl.DataFrame:
-        """One row per component: table, kind, name, state, wanted, existing."""
-        names = ("table", "kind", "name", "state", "wanted", "existing")
-        return pl.DataFrame(
-            {n: [getattr(c, n) for c in self.changes] for n in names}, schema=dict.fromkeys(names, pl.String)
-        )
-
-    def summary(self) -> pl.DataFrame:
-        """Per table: how many components are to create, equal and in conflict."""
-        frame = self.frame().group_by("table", maintain_order=True)
-        return frame.agg(
-            to_create=(pl.col("state") == "create").sum(),
-            equal=(pl.col("state") == "equal").sum(),
-            conflict=(pl.col("state") == "conflict").sum(),
-        )
+def read(client: Dataverse, wanted: Iterable[Table]) -> Found:
+    """Everything that comparing needs to know, in its newest state."""
+    tables = read_tables(client, [table.name for table in wanted], fresh=True)
+    return Found(tables, read_environment(client, SOLUTION, PREFIX))
 
 
-def plan(wanted: Iterable[Table], existing: Mapping[str, Table]) -> SchemaPlan:
-    """Compare; sends nothing."""
-    return SchemaPlan(tuple(c for table in wanted for c in _changes(table, existing.get(table.name))))
-
-
-def _changes(wanted: Table, existing: Table | None) -> Iterable[Change]:
-    if existing is None:
-        yield Change("table", wanted.name, wanted.name, "create", f"table with set {wanted.set_name}", "", wanted)
-    elif wanted.custom:
-        yield Change("table", wanted.name, wanted.name, "equal", "table", "table", wanted)
-    for column in wanted.columns:
-        if existing is not None or column.name != wanted.primary_name:
-            yield _column_change(wanted.name, column, existing.column(column.name) if existing else None)
-    for lookup in wanted.lookups:
-        yield _lookup_change(wanted.name, lookup, existing.lookup(lookup.name) if existing else None)
-    for key in wanted.keys:
-        yield _key_change(wanted.name, key, existing.keys if existing else ())
-
-
-def _key_change(table: str, wanted: Key, existing: Iterable[Key]) -> Change:
-    """A key over the same columns serves whatever its name is; the same name over others is a conflict."""
-    text = f"key over {', '.join(wanted.columns)}"
-    for key in existing:
-        there = f"key {key.name} over {', '.join(key.columns)}"
-        if set(key.columns) == set(wanted.columns):
-            return Change("key", table, wanted.name, "equal", text, there, wanted)
-        if key.name.lower() == wanted.name.lower():
-            return Change("key", table, wanted.name, "conflict", text, there, wanted)
-    return Change("key", table, wanted.name, "create", text, "", wanted)
-
-
-def _column_change(table: str, wanted: Column, existing: Column | None) -> Change:
-    if existing is None:
-        return Change("column", table, wanted.name, "create", describe(wanted), "", wanted)
-    if _fits(wanted, existing):
-        return Change("column", table, wanted.name, "equal", describe(wanted), describe(existing), wanted)
-    return Change("column", table, wanted.name, "conflict", _in_full(wanted), _in_full(existing), wanted)
-
-
-def _lookup_change(table: str, wanted: Lookup, existing: Lookup | None) -> Change:
-    text = "lookup to " + ", ".join(t for t, _ in wanted.targets)
-    if existing is None:
-        return Change("lookup", table, wanted.name, "create", text, "", wanted)
-    fits = {t for t, _ in wanted.targets} <= {t for t, _ in existing.targets}
-    there = "lookup to " + ", ".join(t for t, _ in existing.targets)
-    return Change("lookup", table, wanted.name, "equal" if fits else "conflict", text, there, wanted)
-
-
-def _fits(wanted: Column, existing: Column) -> bool:
-    """Every value that the wanted column can hold, the existing one can hold too, with the same meaning."""
-    if wanted.kind != existing.kind:
-        return False
-    longer = wanted.length is None or existing.length is None or existing.length >= wanted.length
-    finer = wanted.precision is None or existing.precision is None or existing.precision >= wanted.precision
-    return longer and finer and _is_wide(wanted, existing) and _meanings(wanted) <= _meanings(existing)
-
-
-def _is_wide(wanted: Column, existing: Column) -> bool:
-    low = None in (wanted.minimum, existing.minimum) or (existing.minimum or 0) <= (wanted.minimum or 0)
-    high = None in (wanted.maximum, existing.maximum) or (existing.maximum or 0) >= (wanted.maximum or 0)
-    return low and high
-
-
-def _meanings(column: Column) -> set[tuple[int, str]]:
-    return {(o.value, o.label.strip()) for o in column.options}
-
-
-def describe(column: Column) -> str:
-    """`string 200`, `decimal 2 places`, `choice of 4`."""
-    size = f" {column.length:,}" if column.length else ""
-    places = f" {column.precision} places" if column.precision is not None else ""
-    return f"{column.kind}{size}{places}{f' of {len(column.options)}' if column.options else ''}"
-
-
-def _in_full(column: Column) -> str:
-    """As `describe`, with range and options, so that a conflict can be seen."""
-    bounds = [f"{b:,.15g}" for b in (column.minimum, column.maximum) if b is not None]
-    options = [f"{value} {label}" for value, label in sorted(_meanings(column))]
-    return describe(column) + "".join(f" ({text})" for text in (" to ".join(bounds), ", ".join(options)) if text)
+def compare(wanted: Sequence[Table], client: Dataverse, *, table_limit: int | None = None) -> SchemaPlan:
+    """The plan against the target as it is now; sends nothing that changes it."""
+    found = read(client, wanted)
+    return plan(wanted, found.tables, found.environment, table_limit=table_limit)
 
 
 def apply(
-    wanted: Sequence[Table], client: Dataverse, *, progress: Progress, sleep: Callable[[float], None] = time.sleep
+    wanted: Sequence[Table],
+    client: Dataverse,
+    *,
+    progress: Progress,
+    sleep: Callable[[float], None] = time.sleep,
+    table_limit: int | None = None,
 ) -> dict[str, Table]:
-    """Create what is missing, publish, and give back the tables as they now are. It can be killed and run again.
+    """Create what is missing, publish, and give back the tables as they now are.
 
-    Raises SchemaConflict before anything is created, Terminal when components are still missing after the last round
-    or the index of a key failed, Transient when indexes are not ready in time.
+    Raises SchemaConflict or DecisionError with everything that speaks against the plan before anything is created,
+    Terminal when components are still missing after the last round, a limit of the environment is reached or the
+    index of a key failed, Transient when indexes are not ready in time.
     """
-    names = [table.name for table in wanted]
-    existing = _read(client, wanted)
-    total = len(plan(wanted, existing).to_create)
-    if total:
+    found = read(client, wanted)
+    first = plan(wanted, found.tables, found.environment, table_limit=table_limit)
+    _refuse(first)
+    if first.to_create or not found.environment.solution_id:
         _ensure_solution(client)
-    refusals: list[str] = []
-    for wait in ROUND_WAITS:
-        missing = plan(wanted, existing).to_create
-        if not missing:
-            break
-        sleep(wait)
-        refusals = _create(client, missing, total, progress)
-        existing = _read(client, wanted)
-    if left := plan(wanted, existing).to_create:
-        text = "still missing after creation: " + ", ".join(f"{c.table}.{c.name}" for c in left)
-        raise Terminal("; ".join([text, *refusals[:1]]))
+    found = _create_all(client, wanted, found, first, progress, sleep)
+    _complete_solution(client, wanted, found, progress)
     # Also when nothing was created now: an earlier attempt may have ended between creating and publishing (F-36).
-    client.send(definitions.publish(names))
-    return _with_active_keys(client, wanted, existing, progress, sleep)
+    client.send(definitions.publish([t.name for t in wanted], [c.name for c in choices_of(wanted)]))
+    return _with_active_keys(client, wanted, found.tables, progress, sleep)
+
+
+def _refuse(compared: SchemaPlan) -> None:
+    conflicts = [f"{c.table}.{c.name} is {c.existing}, wanted {c.wanted}" for c in compared.conflicts]
+    problems = [str(p) for p in compared.problems if p.refuses]
+    if conflicts:
+        lines = "; ".join([*conflicts, *problems])
+        raise SchemaConflict(f"the target holds other definitions; nothing was changed: {lines}")
+    if problems:
+        raise DecisionError(f"the schema cannot be made as it is wanted; nothing was changed: {'; '.join(problems)}")
+
+
+def _create_all(
+    client: Dataverse,
+    wanted: Sequence[Table],
+    found: Found,
+    compared: SchemaPlan,
+    progress: Progress,
+    sleep: Callable[[float], None],
+) -> Found:
+    """Rounds of creating and reading, until nothing is missing or, after growing waits, nothing comes of it."""
+    total, stuck = len(compared.to_create), 0
+    missing, refusals = compared.to_create, list[str]()
+    while missing:
+        if stuck == len(ROUND_WAITS):
+            text = "still missing after creation: " + ", ".join(f"{c.table}.{c.name}" for c in missing)
+            raise Terminal("; ".join([text, *refusals[:1]]))
+        sleep(ROUND_WAITS[stuck])
+        refusals = _create(client, missing, found, total, progress)
+        found = read(client, wanted)
+        again = plan(wanted, found.tables, found.environment)
+        _refuse_conflicts(again)
+        stuck = 0 if len(again.to_create) < len(missing) else stuck + 1
+        missing = again.to_create
+    return found
+
+
+def _refuse_conflicts(compared: SchemaPlan) -> None:
+    """What a lost answer left behind, or somebody else made meanwhile, is not what was wanted (F-32)."""
+    _refuse(SchemaPlan(compared.conflicts))
+
+
+def _create(client: Dataverse, missing: Sequence[Change], found: Found, total: int, progress: Progress) -> list[str]:
+    """Send all creates, parents first; what the server did not take yet is left to the next round, with its words."""
+    refusals: list[str] = []
+    absent: set[str] = set()
+    for done, change in enumerate(sorted(missing, key=lambda c: ORDER.index(c.kind)), total - len(missing) + 1):
+        request = None if change.table in absent else _request(change, found)
+        if request is None:
+            continue
+        if refusal := _once(client, request, change):
+            refusals.append(refusal)
+            absent |= {change.table} if change.kind == "table" else set()
+        progress(done, total, f"{change.table}.{change.name}")
+    return refusals
+
+
+def _once(client: Dataverse, request: Request, change: Change | None = None) -> str:
+    """Send a create; why it is left to the next reading: an unclear end, there already, or its table not yet known."""
+    try:
+        client.send(request)
+    except OutcomeUnknown as error:
+        return str(error)
+    except RequestRejected as error:
+        if error.code in NO_ROOM and change is not None:
+            raise Terminal(f"{change.table}.{change.name}: one more is needed than the environment's limit of "
+                           f"{NO_ROOM[error.code]} allows: {error}") from error  # fmt: skip
+        if error.status != 404 and error.code not in ALREADY_THERE | NOT_YET and "already exist" not in error.text:
+            raise
+        return str(error)
+    return ""
+
+
+def _request(change: Change, found: Found) -> Request | None:
+    """What makes a component; None while something that it refers to is not there."""
+    match change.component:
+        case Table() as table:
+            # A table under another publisher's prefix cannot be born in our solution (dataverse-api 9.1).
+            return definitions.create_table(table, SOLUTION if table.name.startswith(f"{PREFIX}_") else "")
+        case Choice() as choice:
+            return definitions.create_choice(choice, SOLUTION)
+        case NewOption() as new:
+            return definitions.insert_option(
+                new.option, SOLUTION, choice=new.choice, table=new.table, column=new.column
+            )
+        case Column() as column:
+            return _column_request(change.table, column, found.environment)
+        case Lookup() as lookup:
+            return definitions.create_lookup(change.table, lookup, SOLUTION)
+        case NewTarget() as target:
+            return definitions.add_target(change.table, target.lookup, target.target, SOLUTION)
+        case Key() as key:
+            return definitions.create_key(change.table, key, SOLUTION)
+        case View() as view:
+            return _view_request(view, found.tables.get(view.table))
+
+
+def _column_request(table: str, column: Column, environment: Environment) -> Request | None:
+    """A column needs the id of its global choice, which is known once the choice was read."""
+    choice = environment.choice(column.choice) if column.choice else None
+    if column.choice and (choice is None or not choice.id):
+        return None
+    return definitions.create_column(table, column, SOLUTION, choice.id if choice else "")
+
+
+def _view_request(view: View, table: Table | None) -> Request | None:
+    """A view needs the table's type code, and all of its columns. Its id is computed: a repeat makes no second one."""
+    if table is None or not all(table.column(c) or table.lookup(c) for c in view.columns):
+        return None
+    return definitions.create_view(view, table, str(uuid5(ROOT, f"view/{view.table}/{view.name}")), SOLUTION)
+
+
+def _ensure_solution(client: Dataverse) -> None:
+    environment = read_environment(client, SOLUTION, PREFIX)
+    if environment.publisher(PUBLISHER) is None:
+        _once(client, definitions.create_publisher(Publisher(PUBLISHER, PREFIX, OPTION_VALUE_PREFIX)))
+        environment = read_environment(client, SOLUTION, PREFIX)
+    publisher = environment.publisher(PUBLISHER)
+    if publisher is None:
+        raise Terminal(f"the publisher {PUBLISHER} could not be created; is the prefix {PREFIX} taken by another one?")
+    if not environment.solution_id:
+        _once(client, definitions.create_solution(SOLUTION, publisher.id))
+
+
+def _complete_solution(client: Dataverse, wanted: Sequence[Table], found: Found, progress: Progress) -> None:
+    """Put into our solution what was born outside of it: tables with another prefix, views.
+
+    Terminal when something is still outside of it afterwards: the schema could not be moved to production.
+    """
+    outside = _outside(wanted, found.tables, found.environment)
+    for done, member in enumerate(outside, 1):
+        client.send(definitions.add_component(member.kind, member.id, SOLUTION))
+        progress(done, len(outside), f"{member.name} into the solution {SOLUTION}")
+    if outside:
+        left = _outside(wanted, found.tables, read_environment(client, SOLUTION, PREFIX))
+        if left:
+            raise Terminal(f"not in the solution {SOLUTION}: {', '.join(m.name for m in left)}")
+
+
+def _outside(wanted: Sequence[Table], tables: Mapping[str, Table], environment: Environment) -> list[Member]:
+    return [m for m in members_of(wanted, tables, environment) if not m.is_in(environment)]
 
 
 def _with_active_keys(
@@ -197,88 +251,28 @@ def _with_active_keys(
     """Wait for the indexes of the wanted keys (F-31). Terminal when one fails, Transient when they take too long."""
     tables = [table for table in wanted if table.keys]
     for attempt in range(1, KEY_POLLS + 1):
-        states = dict(state for table in tables for state in _key_states(client, table))
+        states = {f"{t.name}.{k.name}": k.status for t in tables for k in _keys(client, t)}
         waiting = ", ".join(name for name, status in states.items() if status != "Active")
         if "Failed" in states.values():
-            raise Terminal(f"an index could not be built: {waiting}. Rows of the target share a value in such a key")
+            failed = ", ".join(name for name, status in states.items() if status == "Failed")
+            raise Terminal(f"an index could not be built: {failed}. Rows of the target share a value in such a key; "
+                           "clean them, then build it again (provision.reactivate_keys)")  # fmt: skip
         if not waiting:
-            return existing if attempt == 1 else _read(client, wanted)
+            return existing if attempt == 1 else read_tables(client, list(existing), fresh=True)
         progress(attempt, KEY_POLLS, f"waiting for the index of {waiting}")
         sleep(KEY_WAIT)
     raise Transient(f"the indexes of {waiting} were not ready after {KEY_POLLS * KEY_WAIT:.0f} s; run 04_schema again")
 
 
-def _key_states(client: Dataverse, wanted: Table) -> Iterable[tuple[str, str]]:
+def _keys(client: Dataverse, wanted: Table) -> Iterator[Key]:
+    """The existing keys that serve the wanted ones."""
     columns = {frozenset(key.columns) for key in wanted.keys}
-    found = read_keys(client, wanted.name, fresh=True)
-    return ((f"{wanted.name}.{k.name}", k.status) for k in found if frozenset(k.columns) in columns)
+    return (k for k in read_keys(client, wanted.name, fresh=True) if frozenset(k.columns) in columns)
 
 
-def _read(client: Dataverse, wanted: Sequence[Table]) -> dict[str, Table]:
-    """The tables as they are; SchemaConflict when they contradict what is wanted."""
-    existing = read_tables(client, [table.name for table in wanted], fresh=True)
-    _refuse_conflicts(plan(wanted, existing))
-    return existing
-
-
-def _refuse_conflicts(compared: SchemaPlan) -> None:
-    if compared.conflicts:
-        lines = [f"{c.table}.{c.name} is {c.existing}, wanted {c.wanted}" for c in compared.conflicts]
-        raise SchemaConflict("the target holds other definitions; nothing was changed: " + "; ".join(lines))
-
-
-def _create(client: Dataverse, missing: Sequence[Change], total: int, progress: Progress) -> list[str]:
-    """Send all creates, parents first; what the server did not take yet is left to the next round, with its words."""
-    order = {"table": 0, "column": 1, "lookup": 2, "key": 3}
-    refusals: list[str] = []
-    absent: set[str] = set()
-    for done, change in enumerate(sorted(missing, key=lambda c: order[c.kind]), total - len(missing) + 1):
-        if change.table in absent:
-            continue
-        if refusal := _once(client, _request(change)):
-            refusals.append(refusal)
-            absent |= {change.table} if change.kind == "table" else set()
-        progress(done, total, f"{change.table}.{change.name}")
-    return refusals
-
-
-def _once(client: Dataverse, request: Request) -> str:
-    """Send a create; why it is left to the next reading: an unclear end, there already, or its table not yet known."""
-    try:
-        client.send(request)
-    except OutcomeUnknown as error:
-        return str(error)
-    except RequestRejected as error:
-        if error.status != 404 and error.code not in ALREADY_THERE | NOT_YET and "already exist" not in error.text:
-            raise
-        return str(error)
-    return ""
-
-
-def _request(change: Change) -> Request:
-    component = change.component
-    if isinstance(component, Table):
-        # A table under another publisher's prefix cannot be born in our solution (dataverse-api 9.1).
-        return definitions.create_table(component, SOLUTION if component.name.startswith(f"{PREFIX}_") else "")
-    if isinstance(component, Column):
-        return definitions.create_column(change.table, component, SOLUTION)
-    if isinstance(component, Lookup):
-        return definitions.create_lookup(change.table, component, SOLUTION)
-    return definitions.create_key(change.table, component, SOLUTION)
-
-
-def _ensure_solution(client: Dataverse) -> None:
-    publisher = _find(client, "publishers", "publisherid", "uniquename", PUBLISHER)
-    if publisher is None:
-        _once(client, definitions.create_publisher(PUBLISHER, PREFIX, OPTION_VALUE_PREFIX))
-        publisher = _find(client, "publishers", "publisherid", "uniquename", PUBLISHER)
-    if publisher is None:
-        raise Terminal(f"the publisher {PUBLISHER} could not be created; is the prefix {PREFIX} taken by another one?")
-    if _find(client, "solutions", "solutionid", "uniquename", SOLUTION) is None:
-        _once(client, definitions.create_solution(SOLUTION, publisher))
-
-
-def _find(client: Dataverse, set_name: str, key: str, column: str, value: str) -> str | None:
-    query = {"$select": key, "$filter": f"{column} eq {requests.text(value)}"}
-    rows = list(client.rows(requests.get(set_name, query)))
-    return str(rows[0][key]) if rows else None
+def reactivate_keys(wanted: Sequence[Table], client: Dataverse) -> list[str]:
+    """Start the failed indexes of wanted keys again; their names. For after the rows that shared a value are gone."""
+    failed = [(t.name, k.name) for t in wanted if t.keys for k in _keys(client, t) if k.status == "Failed"]
+    for table, key in failed:
+        client.send(definitions.reactivate_key(table, key))
+    return [f"{table}.{key}" for table, key in failed]

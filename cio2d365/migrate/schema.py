@@ -12,15 +12,16 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from cio2d365.tables import MEMO_LENGTH, Column, Lookup, Table
+from cio2d365.tables import MEMO_LENGTH, Choice, Column, Lookup, Option, Table, View
 
 PREFIX = "cio"
 PUBLISHER = "cio2d365"
 SOLUTION = "cio_migration"
 OPTION_VALUE_PREFIX = 72700
 STANDARD = ("account", "contact", "lead")
-OWN_TABLES = ("cio_event", "cio_anonymous_event", "cio_relationship")
+OWN_TABLES = ("cio_event", "cio_anonymous_event", "cio_relationship", "cio_campaignmember")
 NAME_LENGTH = 50
+MADE_BY = "Made by the Customer.io migration"  # description of every table of ours, whatever its prefix
 
 # A source key is a kind, a colon and at most 150 bytes (customerio-api 2.2); event keys may be sums of them.
 SOURCE_KEY = Column("cio_source_key", "string", "Customer.io source key", 400, description="Identity in the source")
@@ -43,6 +44,36 @@ EVENT_COLUMNS = (
     ),
     SOURCE_KEY,
 )
+EVENT_VIEW = ("cio_event_name", "cio_user_id", "cio_event_timestamp", "cio_event_type")
+MEMBER_STATUS = "cio_member_status"  # a global choice, named like its column
+MEMBER_STATES = ("Sent", "Delivered", "Responder", "Bounced", "Undeliverable")
+# What happened to a delivery, each with the time of it; the four splits of opens and clicks are counts
+# (customerio-api 12). Metrics that are not listed there occur and stay in the JSON column.
+DELIVERY_METRICS = (
+    "created", "drafted", "attempted", "sent", "delivered", "opened", "clicked", "converted", "unsubscribed", "bounced",
+    "dropped", "failed", "undeliverable", "spammed",
+)  # fmt: skip
+DELIVERY_COUNTS = ("human_opened", "human_clicked", "prefetch_opened", "prefetch_clicked")
+MEMBER_COLUMNS = (
+    Column("cio_name", "string", "Name", 850, description="Message and recipient"),
+    Column(
+        MEMBER_STATUS, "choice", "Member Status", choice=MEMBER_STATUS,
+        options=tuple(Option(OPTION_VALUE_PREFIX * 10_000 + n, name) for n, name in enumerate(MEMBER_STATES)),
+    ),
+    Column("cio_delivery_status__c", "string", "Delivery status", 100, description="The full state in Customer.io"),
+    Column("cio_delivery_id", "string", "Customer.io delivery id", 200),
+    Column("cio_channel", "string", "Channel", 50, description="email, push, sms, in_app, webhook …"),
+    Column("cio_recipient", "string", "Recipient", 400),
+    Column("cio_subject", "string", "Subject", 1000),
+    Column("cio_source_type", "string", "Message of", 50, description="campaign, newsletter, broadcast, transactional"),
+    Column("cio_source_id", "string", "Message id in Customer.io", 100),
+    Column("cio_source_name", "string", "Message in Customer.io", 1000),
+    Column("cio_failure_message", "string", "Failure", 4000),
+    *(Column(f"cio_{metric}_at", "datetime", f"{metric.title()} at") for metric in DELIVERY_METRICS),
+    *(Column(f"cio_{n}", "integer", n.replace("_", " ").capitalize(), minimum=0) for n in DELIVERY_COUNTS),
+    Column("cio_metrics", "memo", "Other metrics (JSON)", MEMO_LENGTH),
+    SOURCE_KEY,
+)  # fmt: skip
 OBJECT_COLUMNS = (
     Column("cio_object_id", "string", "Customer.io object id", 400),
     Column("cio_object_type", "string", "Customer.io object type", 200, description="The type's own name (SR-093)"),
@@ -95,11 +126,13 @@ def wanted(
     columns: Mapping[str, Iterable[Column]],
     event_columns: Iterable[Column],
     tables_of_types: Mapping[str, tuple[str, str]],
+    *,
+    campaign_members: bool = False,
 ) -> tuple[Table, ...]:
     """Everything that has to exist, in an order in which it can be created.
 
     `columns` are the confirmed map's custom columns per table, `event_columns` the promoted properties, and
-    `tables_of_types` gives (table name, type name) per object type.
+    `tables_of_types` gives (table name, type name) per object type. `campaign_members` adds the table of deliveries.
     """
     own = [object_table(name, label, columns.get(name, ())) for name, label in tables_of_types.values()]
     standard = [_extended(name, columns.get(name, ())) for name in STANDARD]
@@ -110,7 +143,16 @@ def wanted(
         relationship_table([t.name for t in own]),
         event_table(promoted),
         anonymous_table(promoted),
+        *((campaign_member_table(),) if campaign_members else ()),
     )
+
+
+def choices_of(tables: Iterable[Table]) -> tuple[Choice, ...]:
+    """The global choices that columns of the tables refer to, each as the first such column has it."""
+    found: dict[str, Choice] = {}
+    for column in (c for table in tables for c in table.columns if c.choice):
+        found.setdefault(column.choice, Choice(column.choice, column.label or column.choice, column.options))
+    return tuple(found.values())
 
 
 def _extended(name: str, columns: Iterable[Column]) -> Table:
@@ -130,9 +172,28 @@ def event_table(promoted: tuple[Column, ...]) -> Table:
     """`cio_event`: one row per event of a person who migrated."""
     lookup = Lookup("cio_user_id", PERSON, "Person")
     columns = (*EVENT_COLUMNS, *promoted)
-    return _own(
+    table = _own(
         "cio_event", "cio_events", "cio_event_name", columns, (lookup,), "Customer.io event", "Customer.io events"
     )
+    return replace(table, views=(newest_first(table, EVENT_VIEW, "cio_event_timestamp"),))
+
+
+def newest_first(table: Table, columns: tuple[str, ...], by: str) -> View:
+    """A public view called like the table's rows, the latest of them on top."""
+    shown = "".join(f'<attribute name="{name}"/>' for name in (table.primary_id, *columns))
+    order = f'<order attribute="{by}" descending="true"/>'
+    fetch = f'<fetch version="1.0" mapping="logical"><entity name="{table.name}">{shown}{order}</entity></fetch>'
+    return View(table.label_plural, table.name, columns, fetch)
+
+
+def campaign_member_table() -> Table:
+    """`cio_campaignmember`: one row per delivery (design 3); messages of journeys have no campaign (SR-096, SR-097)."""
+    person = Lookup("cio_person_id", tuple((t, f"cio_person_id_{t}") for t, _ in PERSON), "Person")
+    campaign = Lookup("cio_campaign_id", (("campaign", "cio_campaign_id"),), "Campaign")
+    labels = ("Campaign Member", "Campaign Members")
+    table = _own("cio_campaignmember", "cio_campaignmembers", "cio_name", MEMBER_COLUMNS, (campaign, person), *labels)
+    shown = ("cio_name", "cio_person_id", "cio_campaign_id", MEMBER_STATUS, "cio_sent_at")
+    return replace(table, views=(newest_first(table, shown, "cio_sent_at"),))
 
 
 def anonymous_table(promoted: tuple[Column, ...]) -> Table:
@@ -162,7 +223,7 @@ def _own(
     plural: str,
 ) -> Table:
     table = Table(name, set_name, f"{name}id", primary, columns, lookups, label=label, label_plural=plural, custom=True)
-    return replace(table, description="Made by the Customer.io migration")
+    return replace(table, description=MADE_BY)
 
 
 def complete(existing: Mapping[str, Table], wanted_tables: Iterable[Table]) -> dict[str, Table]:
@@ -175,6 +236,19 @@ def complete(existing: Mapping[str, Table], wanted_tables: Iterable[Table]) -> d
 
 
 def _joined(base: Table, more: Table) -> Table:
-    columns = tuple(c for c in more.columns if base.column(c.name) is None)
-    lookups = tuple(x for x in more.lookups if base.lookup(x.name) is None)
-    return replace(base, columns=(*base.columns, *columns), lookups=(*base.lookups, *lookups))
+    columns = (*(_with_options(c, more.column(c.name)) for c in base.columns),
+               *(c for c in more.columns if base.column(c.name) is None))  # fmt: skip
+    lookups = (*(_with_targets(x, more.lookup(x.name)) for x in base.lookups),
+               *(x for x in more.lookups if base.lookup(x.name) is None))  # fmt: skip
+    return replace(base, columns=columns, lookups=lookups)
+
+
+def _with_options(there: Column, wanted_column: Column | None) -> Column:
+    known = {o.value for o in there.options}
+    more = tuple(o for o in wanted_column.options if o.value not in known) if wanted_column else ()
+    return replace(there, options=(*there.options, *more)) if more else there
+
+
+def _with_targets(there: Lookup, wanted_lookup: Lookup | None) -> Lookup:
+    more = tuple(t for t in wanted_lookup.targets if t[0] not in dict(there.targets)) if wanted_lookup else ()
+    return replace(there, targets=(*there.targets, *more)) if more else there

@@ -154,7 +154,9 @@ def test_another_definition_that_appears_meanwhile_is_refused_with_both(bare: Wo
 
     lost = {"verb": "drop_before_commit"}
     bare.faults([{"match": {"method": "POST", "path": "Attributes$", "nth": 2}, "action": lost}])
-    with pytest.raises(SchemaConflict, match=r"cio_boat\.cio_length is string 50, wanted integer") as refused:
+    with pytest.raises(
+        SchemaConflict, match=r"cio_boat\.cio_length is text, 50 characters, wanted whole number"
+    ) as refused:
         apply(bare, boats(LENGTH), progress=somebody_else)
     assert refused.value.exit_code == 2
 
@@ -171,9 +173,9 @@ def test_all_columns_that_mean_something_else_are_refused_at_once(bare: World) -
     with pytest.raises(SchemaConflict) as refused:
         apply(bare, contacts(*mine), boats())
     text = str(refused.value)
-    assert re.search(r"contact\.cio_length is integer.*, wanted string 200", text)
-    assert "contact.cio_note is string 50, wanted string 200" in text
-    assert "contact.cio_day is datetime, wanted date" in text
+    assert re.search(r"contact\.cio_length is whole number.*, wanted text, 200 characters", text)
+    assert "contact.cio_note is text, 50 characters, wanted text, 200 characters" in text
+    assert "contact.cio_day is date and time, wanted date" in text
     assert refused.value.exit_code == 2
     assert bare.writes(since) == []
 
