@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .context import API_ROOT, Context
+from .context import Context
 from .errors import ServiceError, bad_query, row_missing, unknown_segment
 from .odata import Literal, Node, parse_arguments
 from .schema import Column, Key, Table
@@ -166,10 +166,7 @@ def missing(address: RowAddress) -> ServiceError:
 
 def parse_reference(context: Context, text: str) -> RowAddress:
     """The row an `@odata.bind` or `@odata.id` value names: relative, rooted or absolute."""
-    path = text
-    for prefix in (context.root, API_ROOT):
-        path = path.removeprefix(prefix)
-    segments = split_path(path)
+    segments = split_path(context.below_root(text))
     if len(segments) != 1 or segments[0].inside is None:
         raise bad_query(f"'{text}' does not address a row.")
     return read_address(context, find_set(context, segments[0].name), segments[0].inside)

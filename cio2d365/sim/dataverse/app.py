@@ -15,9 +15,9 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from .context import API_ROOT, Context, error_answer
+from .context import ANY_ROOT, Context, error_answer
 from .control import control_routes
-from .errors import ServiceError
+from .errors import ServiceError, unknown_segment
 from .faults import ANSWER_VERBS, Facts, Rule
 from .journal import Entry
 from .oauth import TokenError
@@ -55,8 +55,8 @@ def create_app(
 
 def _routes(service: Service) -> list[BaseRoute]:
     return [
-        Route(API_ROOT + "{rest:path}", _api(service), methods=_METHODS),
-        Route(API_ROOT.rstrip("/"), _api(service), methods=_METHODS),
+        Route("/api/data/v{version}/{rest:path}", _api(service), methods=_METHODS),
+        Route("/api/data/v{version}", _api(service), methods=_METHODS),
         *control_routes(service),
         Route("/{tenant}/oauth2/v2.0/token", _token(service), methods=["POST"]),
         Route("/{tenant}/oauth2/token", _token(service), methods=["POST"]),
@@ -73,19 +73,24 @@ def origin_of(request: Request) -> str:
     return f"{request.url.scheme}://{request.headers.get('host', request.url.netloc)}"
 
 
-def _relative_path(request: Request) -> str:
+def _split_root(request: Request) -> tuple[str, str]:
+    """The API root with the version that was asked for, and the decoded path below it."""
     raw: bytes = request.scope.get("raw_path") or request.url.path.encode()
-    return unquote(raw.decode("latin-1").partition("?")[0])[len(API_ROOT) :]
+    path = raw.decode("latin-1").partition("?")[0]
+    found = ANY_ROOT.match(path if path.count("/") > 3 else path + "/")
+    return (found.group(), unquote(path[found.end() :])) if found else ("", unquote(path))
 
 
 def _api(service: Service) -> Endpoint:
     async def endpoint(request: Request) -> Response:
-        path, query = _relative_path(request), request.scope["query_string"].decode("latin-1")
+        (root, path), query = _split_root(request), request.scope["query_string"].decode("latin-1")
         entry = service.arrive(request.method, path + ("?" + query if query else ""))
         entry.identity = service.identity(request.headers)
         if len(entry.path) > _LONGEST_URL:
             entry.status = 414
             return Response(status_code=414)
+        if not root:
+            return _refused(service, unknown_segment(path), entry)
         body = await request.body()
         if len(body) > service.org.switches.max_body_bytes:
             entry.status = 413
@@ -97,11 +102,16 @@ def _api(service: Service) -> Endpoint:
         try:
             context = service.enter(facts, path, query, dict(request.headers), body, origin_of(request))
         except ServiceError as error:
-            entry.status, entry.code = error.status, error.code
-            return response_for(service.decorate(error_answer(error)), None)
+            return _refused(service, error, entry)
+        context.api_root = root
         return await _executed(service, context, facts, entry, rule)
 
     return endpoint
+
+
+def _refused(service: Service, error: ServiceError, entry: Entry) -> Response:
+    entry.status, entry.code = error.status, error.code
+    return response_for(service.decorate(error_answer(error)), None)
 
 
 def _without_commit(service: Service, rule: Rule, entry: Entry) -> Response:

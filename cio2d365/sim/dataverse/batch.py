@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
-from .context import API_ROOT, Answer, Context, error_answer
+from .context import Answer, Context, error_answer
 from .errors import ServiceError, malformed
 
 Runner = Callable[[Context], Answer]
@@ -185,8 +185,7 @@ def _resolve(context: Context, url: str, known: dict[str, str]) -> str:
         if name not in known:
             raise malformed(f"The content id '{name}' is not known in this change set.")
         url = known[name] + slash + rest
-    for prefix in (context.root, API_ROOT):
-        url = url.removeprefix(prefix)
+    url = context.below_root(url)
     if "://" in url:
         raise malformed("The URL of a batch part must belong to this service.")
     return url.lstrip("/")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
@@ -14,6 +16,9 @@ from .errors import ServiceError
 from .organization import Organization
 
 API_ROOT = "/api/data/v9.2/"
+# Every 9.x version answers alike; links in an answer carry the version of the request.
+ANY_ROOT = re.compile(r"/api/data/v9\.[0-2]/")
+_PREFERENCE = re.compile(r'\s*([\w.\-]+)\s*(?:=\s*(?:"([^"]*)"|([^,;]*)))?\s*(?:[,;]|$)')
 _ERROR_TYPE = {"Content-Type": "application/json; odata.metadata=minimal"}
 
 
@@ -62,11 +67,19 @@ class Context:
     nested: dict[str, list[Any]] = field(default_factory=dict)
     rows_touched: int = 0
     only_parts: int | None = None
+    api_root: str = API_ROOT
+    _wanted: dict[str, bool] = field(default_factory=dict)
 
     @property
     def root(self) -> str:
         """Absolute URL of the API root, with the slash."""
-        return self.origin + API_ROOT
+        return self.origin + self.api_root
+
+    def below_root(self, url: str) -> str:
+        """An absolute, rooted or relative URL relative to the API root; another host's stays as it is."""
+        path = url.removeprefix(self.origin)
+        found = ANY_ROOT.match(path)
+        return path[found.end() :] if found else path
 
     @cached_property
     def now(self) -> str:
@@ -86,11 +99,8 @@ class Context:
     @cached_property
     def preferences(self) -> dict[str, str]:
         """The `Prefer` header as name → value."""
-        found: dict[str, str] = {}
-        for part in self.headers.get("prefer", "").split(","):
-            name, _, value = part.strip().partition("=")
-            found[name.lower()] = value.strip('"')
-        return found
+        text = self.headers.get("prefer", "")
+        return {name.lower(): (quoted or bare).strip() for name, quoted, bare in _PREFERENCE.findall(text)}
 
     @property
     def strong(self) -> bool:
@@ -99,8 +109,22 @@ class Context:
 
     @property
     def annotations(self) -> bool:
-        """Whether formatted values and lookup names are wanted."""
+        """Whether any annotations are wanted."""
         return "odata.include-annotations" in self.preferences
+
+    def wants(self, annotation: str) -> bool:
+        """Whether one annotation is wanted: a list of names, `*` as a wildcard, `-` in front for all but these."""
+        if annotation not in self._wanted:
+            self._wanted[annotation] = self._matches(annotation)
+        return self._wanted[annotation]
+
+    def _matches(self, annotation: str) -> bool:
+        found = False
+        for pattern in self.preferences.get("odata.include-annotations", "").split(","):
+            bare = pattern.strip().lstrip("-+")
+            if bare and fnmatchcase(annotation, bare):
+                found = not pattern.strip().startswith("-")
+        return found
 
     @property
     def representation(self) -> bool:

@@ -10,11 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from .errors import bad_query
 
 _TOKEN = re.compile(
     r"\s*(?:"
     r"(?P<string>'(?:[^']|'')*')"
+    r'|(?P<json>"(?:[^"\\]|\\.)*")'
     r"|(?P<guid>[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})"
     r"|(?P<date>\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?)"
     r"|(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"
@@ -204,9 +207,17 @@ class _Parser:
         self.expect(opening)
         found: list[Node] = []
         while not self.skip(closing):
-            found.append(self.primary())
+            found.append(self.json_text() if opening == "[" and self.peek()[0] == "json" else self.primary())
             self.skip(",")
         return Items(tuple(found))
+
+    def json_text(self) -> Literal:
+        """A list may be written as JSON, with double quotes; elsewhere text has single ones."""
+        _, text = self.take()
+        try:
+            return Literal("string", orjson.loads(text))
+        except orjson.JSONDecodeError:
+            raise bad_query(f"{text} is not a JSON text.") from None
 
     def named(self, text: str) -> Node:
         if text in ("true", "false"):
@@ -264,7 +275,7 @@ class _Parser:
 
 
 def _constant(kind: str, text: str, whole: str) -> Literal:
-    if kind == "mark":
+    if kind in ("mark", "json"):
         raise bad_query(f"Unexpected '{text}' in '{whole}'.")
     return Literal(kind, _READ[kind](text))
 

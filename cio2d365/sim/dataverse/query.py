@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -17,7 +17,7 @@ from .errors import ServiceError, bad_query, unknown_property
 from .odata import parse
 from .privileges import require_right
 from .reader import Reader, Row, selected
-from .schema import Column, Relationship, Side, Table
+from .schema import Column, Table
 from .sqlfilter import find_property, order_expression, where
 from .store import quoted, type_column
 
@@ -79,12 +79,29 @@ def _finish(context: Context, reader: Reader, values: list[Any]) -> list[Row]:
 
 
 def read_collection(context: Context, table: Table) -> Answer:
-    """A page of rows, with `@odata.count` and `@odata.nextLink` where they belong."""
+    """A page of rows of a table, with `@odata.count` and `@odata.nextLink` where they belong."""
     if "odata.track-changes" in context.preferences:
         raise ServiceError(400, "0x80060888", f"Change tracking is not enabled for the entity '{table.name}'.")
+    return _read_page(context, _checked_plan(context, table))
+
+
+def read_related(context: Context, source: Collection, row_id: str, counted: bool = False) -> Answer:
+    """The rows behind a collection of one row, in pages, or (`counted`) their bare number."""
+    plan = _narrowed(_checked_plan(context, source.table), source.test, row_id)
+    return _bare_count(context, plan) if counted else _read_page(context, plan)
+
+
+def _checked_plan(context: Context, table: Table) -> Plan:
     require_right(context, "Read", table)
     _refuse_unknown_options(context)
-    plan = make_plan(context, table, context.query)
+    return make_plan(context, table, context.query)
+
+
+def _narrowed(plan: Plan, test: str, row_id: str) -> Plan:
+    return replace(plan, condition=f"({plan.condition}) AND {test}", parameters=[*plan.parameters, row_id])
+
+
+def _read_page(context: Context, plan: Plan) -> Answer:
     top = _top(context.query)
     skip, served = _read_token(context.query.get("$skiptoken"))
     size = page_size(context)
@@ -92,12 +109,12 @@ def read_collection(context: Context, table: Table) -> Answer:
     values = _page(context, plan, skip, wanted + 1)
     more = len(values) > wanted and (top is None or served + wanted < top)
     rows = _finish(context, plan.reader, values[:wanted])
-    _expand_all(context, table, rows, plan.expands)
-    body: dict[str, Any] = {"@odata.context": f"{context.root}$metadata#{table.set_name}"}
+    _expand_all(context, plan.table, rows, plan.expands)
+    body: dict[str, Any] = {"@odata.context": f"{context.root}$metadata#{plan.table.set_name}"}
     body.update(_counted(context, plan))
     body["value"] = rows
     if more:
-        body["@odata.nextLink"] = _next_link(context, table, _advance(plan, skip, rows), served + wanted)
+        body["@odata.nextLink"] = _next_link(context, _advance(plan, skip, rows), served + wanted)
     return json_answer(body, headers=_applied(context))
 
 
@@ -194,12 +211,13 @@ def _read_token(token: str | None) -> tuple[Any, int]:
     return skip, served
 
 
-def _next_link(context: Context, table: Table, skip: Any, served: int) -> str:
+def _next_link(context: Context, skip: Any, served: int) -> str:
     packed = base64.urlsafe_b64encode(orjson.dumps([skip, served])).decode()
     token = f'<cookie pagenumber="2" pagingcookie="{packed}" istracking="False" />'
     options = {**context.query, "$skiptoken": token}
     options.pop("$count", None)
-    return f"{context.root}{table.set_name}?{urlencode(options, quote_via=quote, safe='$,')}"
+    path = quote(context.path.strip("/"), safe="(),=/'$")
+    return f"{context.root}{path}?{urlencode(options, quote_via=quote, safe='$,')}"
 
 
 def _counted(context: Context, plan: Plan) -> dict[str, Any]:
@@ -207,7 +225,7 @@ def _counted(context: Context, plan: Plan) -> dict[str, Any]:
         return {}
     number = count_rows(context, plan)
     found: dict[str, Any] = {"@odata.count": min(number, COUNT_LIMIT)}
-    if context.annotations:
+    if context.wants("Microsoft.Dynamics.CRM.totalrecordcount"):
         found["@Microsoft.Dynamics.CRM.totalrecordcount"] = min(number, COUNT_LIMIT)
         found["@Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded"] = number > COUNT_LIMIT
     return found
@@ -221,7 +239,10 @@ def count_rows(context: Context, plan: Plan) -> int:
 
 def read_count(context: Context, table: Table) -> Answer:
     """`/set/$count`: a bare number, at most 5,000."""
-    plan = make_plan(context, table, context.query)
+    return _bare_count(context, _checked_plan(context, table))
+
+
+def _bare_count(context: Context, plan: Plan) -> Answer:
     number = min(count_rows(context, plan), COUNT_LIMIT)
     return Answer(200, str(number).encode(), {"Content-Type": "text/plain"})
 
@@ -279,36 +300,41 @@ def _expand_lookup(
 
 
 def _expand_collection(context: Context, table: Table, rows: list[Row], expand: Expand) -> None:
-    relation = next(
-        (r for r in context.org.schema.children_of(table.name) if r.parent_navigation == expand.navigation), None
-    )
-    side = context.org.schema.side_of(table.name, expand.navigation)
+    source = collection_of(context, table, expand.navigation)
+    if source is None:
+        raise unknown_property(expand.navigation, table.name)
     for row in rows:
-        if relation is not None:
-            row[expand.navigation] = children(context, relation, row[table.primary_id], expand.options)
-        elif side is not None:
-            row[expand.navigation] = linked(context, side, row[table.primary_id], expand.options)
-        else:
-            raise unknown_property(expand.navigation, table.name)
+        row[expand.navigation] = _related(context, source, row[table.primary_id], expand.options)
 
 
-def children(context: Context, relation: Relationship, parent_id: str, options: Mapping[str, str]) -> list[Row]:
-    """Rows of the many side, as an expanded collection shows them."""
-    child = context.org.schema.tables[relation.child]
-    return _related(context, child, f"t.{quoted(relation.column)} = ?", parent_id, options)
+@dataclass(frozen=True)
+class Collection:
+    """A collection-valued navigation property: the table it leads to, and the SQL test for the rows of one owner."""
+
+    table: Table
+    test: str
 
 
-def linked(context: Context, side: Side, own_id: str, options: Mapping[str, str]) -> list[Row]:
-    """Rows at the other end of a many-to-many relationship."""
-    other = context.org.schema.tables[side.other]
+def collection_of(context: Context, table: Table, navigation: str) -> Collection | None:
+    """The many side of a relationship, or the other end of a many-to-many one; None for any other name."""
+    schema = context.org.schema
+    relation = next((r for r in schema.children_of(table.name) if r.parent_navigation == navigation), None)
+    if relation is not None:
+        return Collection(schema.tables[relation.child], f"t.{quoted(relation.column)} = ?")
+    side = schema.side_of(table.name, navigation)
+    if side is None:
+        return None
+    other = schema.tables[side.other]
     links = f"SELECT {quoted(side.other_column)} FROM {quoted(side.relation.intersect)}"
     test = f"t.{quoted(other.primary_id)} IN ({links} WHERE {quoted(side.own_column)} = ?)"
-    return _related(context, other, test, own_id, options)
+    return Collection(other, test)
 
 
-def _related(context: Context, table: Table, test: str, row_id: str, options: Mapping[str, str]) -> list[Row]:
-    plan = make_plan(context, table, options)
-    limited = Plan(table, plan.reader, f"({plan.condition}) AND {test}", [*plan.parameters, row_id], plan.order)
+def _related(context: Context, source: Collection, row_id: str, options: Mapping[str, str]) -> list[Row]:
+    """An expanded collection, at most one page of it."""
+    plan = _narrowed(make_plan(context, source.table, options), source.test, row_id)
     top = _top(options)
-    values = _page(context, limited, None, PAGE_LIMIT if top is None else top)
-    return _finish(context, plan.reader, values)
+    values = _page(context, plan, None, PAGE_LIMIT if top is None else min(top, PAGE_LIMIT))
+    rows = _finish(context, plan.reader, values)
+    _expand_all(context, source.table, rows, plan.expands)
+    return rows

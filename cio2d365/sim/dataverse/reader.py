@@ -46,7 +46,8 @@ class Reader:
         for column in self.columns:
             value = found[column.property_name]
             if value is not None:
-                found.update(_annotations(context, column, value, kinds.get(column.name)))
+                notes = _annotations(context, column, value, kinds.get(column.name))
+                found.update((name, note) for name, note in notes.items() if context.wants(name.partition("@")[2]))
         return found
 
 

@@ -31,10 +31,10 @@ from .keys import finish_due_keys
 from .metadata_read import read_choices, read_relationships, read_tables
 from .metadata_write import write_definition
 from .privileges import read_names, require_privilege, user_privileges, user_privileges_by_names
-from .query import children, fetch_one, linked, read_collection, read_count, read_one
+from .query import collection_of, fetch_one, read_collection, read_count, read_one, read_related
 from .relations import delete_relationship, post_relationship
 from .rows import create_row, delete_row, read_stored, update_row
-from .schema import Column, Side, Table
+from .schema import Column, Relationship, Side, Table
 from .shapes import check_shape
 from .solutions import add_component, component_type, solution_id
 from .sqlquery import read_sql
@@ -249,8 +249,8 @@ def _on_part(context: Context, address: RowAddress, rest: list[Segment]) -> Answ
     column = address.table.columns.get(name)
     if column is not None and column.stored and not column.is_lookup:
         return _on_property(context, address, column, rest)
-    if context.method == "GET":
-        return _navigate(context, address, name)
+    if context.method == "GET" and rest[1:] in ([], [Segment("$count")]):
+        return _navigate(context, address, name, counted=len(rest) > 1)
     raise unknown_segment(rest[0].name)
 
 
@@ -282,6 +282,8 @@ def _on_property(context: Context, address: RowAddress, column: Column, rest: li
     if context.method == "DELETE":
         update_row(context, address.table, row_id, {column.name: None})
         return Answer(204)
+    if context.method != "GET":
+        raise _wrong_method(context)
     row = fetch_one(context, address.table, row_id, {"$select": column.name}) or {}
     value = row[column.name]
     if value is None:
@@ -292,24 +294,27 @@ def _on_property(context: Context, address: RowAddress, column: Column, rest: li
     return json_answer({"@odata.context": name, "value": value})
 
 
-def _navigate(context: Context, address: RowAddress, name: str) -> Answer:
-    """Follow a navigation property from a row: a single row, or the collection of the many side."""
-    schema, row_id = context.org.schema, require_row(context, address)
-    for column in address.table.columns.values():
-        for target, navigation in column.navigation.items():
-            if navigation == name and target in schema.tables:
-                value = read_stored(context, address.table, row_id).get(column.name)
-                return read_one(context, RowAddress(schema.tables[target], value)) if value else Answer(204)
-    relation = next((r for r in schema.children_of(address.table.name) if r.parent_navigation == name), None)
-    side = schema.side_of(address.table.name, name)
-    if relation is not None:
-        other, rows = relation.child, children(context, relation, row_id, context.query)
-    elif side is not None:
-        other, rows = side.other, linked(context, side, row_id, context.query)
-    else:
+def _navigate(context: Context, address: RowAddress, name: str, counted: bool) -> Answer:
+    """Follow a navigation property from a row: a single row, or a collection in pages."""
+    row_id = require_row(context, address)
+    source = collection_of(context, address.table, name)
+    if source is not None:
+        return read_related(context, source, row_id, counted)
+    found = _lookup_target(context, address.table, name)
+    if found is None or counted:
         raise unknown_segment(name)
-    set_name = schema.tables[other].set_name
-    return json_answer({"@odata.context": f"{context.root}$metadata#{set_name}", "value": rows})
+    column, target = found
+    value = read_stored(context, address.table, row_id).get(column.name)
+    return read_one(context, RowAddress(target, value)) if value else Answer(204)
+
+
+def _lookup_target(context: Context, table: Table, navigation: str) -> tuple[Column, Table] | None:
+    tables = context.org.schema.tables
+    for column in table.columns.values():
+        for target, name in column.navigation.items():
+            if name == navigation and target in tables:
+                return column, tables[target]
+    return None
 
 
 def _reference(context: Context, address: RowAddress, navigation: Segment) -> Answer:
@@ -318,35 +323,53 @@ def _reference(context: Context, address: RowAddress, navigation: Segment) -> An
     side = context.org.schema.side_of(address.table.name, navigation.name)
     if side is not None:
         return _link(context, side, row_id, navigation)
-    return _lookup_reference(context, address, row_id, navigation.name)
+    return _lookup_reference(context, address, row_id, navigation)
 
 
 def _link(context: Context, side: Side, row_id: str, navigation: Segment) -> Answer:
+    if context.method not in ("POST", "DELETE"):
+        raise _wrong_method(context)
+    other = parse_reference(context, _other_end(context, side.other, navigation))
     if context.method == "POST":
-        return link(context, side, row_id, parse_reference(context, str(_object(context).get("@odata.id", ""))))
-    if context.method != "DELETE":
-        raise _wrong_method(context)
-    other = context.org.schema.tables[side.other]
-    inside = f"{other.set_name}({navigation.inside})" if navigation.inside else context.query.get("$id", "")
-    return unlink(context, side, row_id, str(parse_reference(context, inside).row_id))
+        return link(context, side, row_id, other)
+    return unlink(context, side, row_id, str(other.row_id))
 
 
-def _lookup_reference(context: Context, address: RowAddress, row_id: str, navigation: str) -> Answer:
-    if context.method == "DELETE":
-        update_row(context, address.table, row_id, {f"{navigation}@odata.bind": None})
-        return Answer(204)
-    if context.method not in ("PUT", "POST"):
+def _lookup_reference(context: Context, address: RowAddress, row_id: str, navigation: Segment) -> Answer:
+    """Set or clear a lookup, from its own row or from the row it points at."""
+    if context.method not in ("PUT", "POST", "DELETE"):
         raise _wrong_method(context)
-    target = str(_object(context).get("@odata.id", ""))
     relation = next(
-        (r for r in context.org.schema.children_of(address.table.name) if r.parent_navigation == navigation), None
+        (r for r in context.org.schema.children_of(address.table.name) if r.parent_navigation == navigation.name), None
     )
     if relation is None:
-        update_row(context, address.table, row_id, {f"{navigation}@odata.bind": target})
+        target = None if context.method == "DELETE" else str(_object(context).get("@odata.id", ""))
+        update_row(context, address.table, row_id, {f"{navigation.name}@odata.bind": target})
         return Answer(204)
-    child = parse_reference(context, target)
-    bind = {f"{relation.child_navigation}@odata.bind": f"/{address.table.set_name}({row_id})"}
+    return _child_reference(context, address.table, row_id, relation, navigation)
+
+
+def _child_reference(
+    context: Context, parent: Table, row_id: str, relation: Relationship, navigation: Segment
+) -> Answer:
+    """Point a row of the many side at its parent, or clear its lookup if it points there."""
+    child = parse_reference(context, _other_end(context, relation.child, navigation))
     if child.table.name != relation.child:
-        raise unknown_property(navigation, child.table.name)
-    update_row(context, child.table, require_row(context, child), bind)
+        raise unknown_property(navigation.name, child.table.name)
+    child_id = require_row(context, child)
+    value: str | None = f"/{parent.set_name}({row_id})"
+    if context.method == "DELETE":
+        if read_stored(context, child.table, child_id).get(relation.column) != row_id:
+            raise missing(child)
+        value = None
+    update_row(context, child.table, child_id, {f"{relation.child_navigation}@odata.bind": value})
     return Answer(204)
+
+
+def _other_end(context: Context, table: str, navigation: Segment) -> str:
+    """The row that a `$ref` names: in the body, behind the navigation property, or in `$id`."""
+    if context.method != "DELETE":
+        return str(_object(context).get("@odata.id", ""))
+    if navigation.inside:
+        return f"{context.org.schema.tables[table].set_name}({navigation.inside})"
+    return context.query.get("$id", "")

@@ -213,3 +213,24 @@ def test_every_answer_carries_the_headers_of_the_service(api: httpx.Client) -> N
     assert int(response.headers["x-ms-ratelimit-burst-remaining-xrm-requests"]) < 6000
     assert float(response.headers["x-ms-ratelimit-time-remaining-xrm-requests"]) <= 1200
     assert len(response.headers.get_list("date")) == 1
+
+
+def test_a_lookup_is_set_and_cleared_from_the_row_it_points_at(api: httpx.Client) -> None:
+    first, second = (new_id(api.post("accounts", json={"name": name})) for name in ("Acme", "Other"))
+    row = contact(api)
+    collection = f"accounts({first})/contact_customer_accounts"
+    address = str(api.base_url) + f"contacts({row})"
+    assert api.post(f"{collection}/$ref", json={"@odata.id": address}).status_code == 204
+    assert [r["contactid"] for r in api.get(collection).json()["value"]] == [row]
+    assert api.delete(f"accounts({second})/contact_customer_accounts({row})/$ref").status_code == 404
+    assert api.delete(f"{collection}({row})/$ref").status_code == 204
+    assert api.get(collection).json()["value"] == []
+    api.post(f"{collection}/$ref", json={"@odata.id": address})
+    assert api.delete(f"{collection}/$ref", params={"$id": address}).status_code == 204
+    assert api.get(collection).json()["value"] == []
+
+
+@pytest.mark.parametrize("method", ["PATCH", "POST"])
+def test_a_single_property_is_put_or_deleted_only(api: httpx.Client, method: str) -> None:
+    response = api.request(method, f"contacts({contact(api)})/firstname", json={"value": "Ann"})
+    assert response.status_code == 405
