@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from cio2d365.dataverse import requests
-from cio2d365.errors import AuthorityError, ConservationError, OutcomeUnknown, Refused, Terminal
+from cio2d365.errors import ConservationError, OutcomeUnknown, Refused, TableRefused, Terminal
 from cio2d365.migrate import load
 from cio2d365.migrate.ledger import Intent
 
@@ -203,7 +203,7 @@ def test_a_persistent_unknown_error_of_one_row_is_isolated_and_a_passing_one_is_
 def test_a_missing_privilege_stops_at_the_first_answer(target: World, code: str) -> None:
     target.fault({"verb": "status", "code": 403, "error_code": code, "message": "no privilege"}, message=CREATE)
     before = target.mark()
-    with pytest.raises(AuthorityError, match="no privilege"):
+    with pytest.raises(TableRefused, match="no privilege"):
         target.load({"contact": people(500)}, request_rows=100, parallel=1)
     assert len(target.writes(before)) == 1
 
@@ -281,7 +281,7 @@ def test_a_resumed_run_counts_what_it_did_before_as_its_own(target: World) -> No
     target.load({"contact": people(50, jobtitle="old")}, "r0")
     frame = people(80, jobtitle="new")
     target.fault({"verb": "status", "code": 403, "error_code": "0x80040220", "message": "no"}, message=UPSERT, nth=2)
-    with pytest.raises(AuthorityError):
+    with pytest.raises(TableRefused):
         target.load({"contact": frame}, request_rows=20, parallel=1)
     for _ in range(2):
         assert sums(target.load({"contact": frame})) == only(created=30, updated=50)
