@@ -75,8 +75,12 @@ def target(migration: Migration, environment: Environment) -> Iterator[Dataverse
 
 @contextmanager
 def lanes(migration: Migration, environment: Environment) -> Iterator[list[Dataverse]]:
-    """One client per application user, each with a pace and request limits of its own; the first is `target`'s."""
+    """One client per application user, each with a pace and request limits of its own; the first is `target`'s.
+
+    Raises SettingsError when two of them are the same application.
+    """
     users = [_first_user(migration), *migration.settings.dataverse.application_users]
+    _require_different(users)
     with ExitStack() as stack:
         entered = [_client(migration, environment, _authorize(migration, environment, user)) for user in users]
         yield [stack.enter_context(client) for client in entered]
@@ -130,6 +134,16 @@ def _first_user(migration: Migration) -> ApplicationUser:
         certificate=chosen.certificate,
         certificate_password=chosen.certificate_password,
     )
+
+
+def _require_different(users: list[ApplicationUser]) -> None:
+    """Two lanes of one application would share its limits without knowing of each other's waits (L5)."""
+    seen: set[str] = set()
+    for user in users:
+        client_id = secret(user.client_id).lower()
+        if client_id in seen:
+            raise SettingsError(f"the environment variable {user.client_id} holds the id of another application user")
+        seen.add(client_id)
 
 
 def _authorize(migration: Migration, environment: Environment, user: ApplicationUser) -> Authorize:

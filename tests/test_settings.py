@@ -58,6 +58,13 @@ def test_an_unknown_section_is_refused() -> None:
         ("load", "chunk_rows", "500", "valid integer"),
         ("load", "parallel", True, "valid integer"),
         ("load", "parallel", 2.5, "valid integer"),
+        ("dataverse", "sign_in", "password", "'secret', 'certificate', 'device code' or 'browser'"),
+        ("dataverse", "certificate", "/keys/loader.pem", "match pattern"),
+        ("dataverse", "authority", "http://login.example.com", "plain http"),
+        ("dataverse", "authority", "https://login.example.com/tenant", "only scheme, host and port"),
+        ("dataverse", "scope", "user_impersonation", "match pattern"),
+        ("dataverse", "scope", "https://org.crm.dynamics.com", "match pattern"),
+        ("dataverse", "plain_token_cache", "yes", "valid boolean"),
     ],
 )
 def test_a_value_out_of_range_is_refused_with_the_range(section: str, key: str, value: object, range_: str) -> None:
@@ -95,6 +102,48 @@ def test_secrets_are_named_by_variables_not_given() -> None:
     with pytest.raises(SettingsError, match=r"customerio\.app_api_key") as caught:
         parse(customerio={"app_api_key": "s3cr3t-canary"})
     assert "canary" not in str(caught.value)
+
+
+def user(number: int, **more: str) -> dict[str, str]:
+    return {"client_id": f"ID_{number}", "client_secret": f"SECRET_{number}"} | more
+
+
+def test_application_users_are_a_list_of_names_of_variables() -> None:
+    found = parse(dataverse={"application_users": [user(2), user(3)]}).dataverse.application_users
+    assert [(u.client_id, u.client_secret) for u in found] == [("ID_2", "SECRET_2"), ("ID_3", "SECRET_3")]
+    with pytest.raises(SettingsError, match=r"dataverse\.application_users\.1\.client_secret") as caught:
+        parse(dataverse={"application_users": [user(2), user(3, client_secret="s3cr3t-canary")]})
+    assert "canary" not in str(caught.value)
+
+
+def test_a_misspelt_key_of_an_application_user_is_explained() -> None:
+    with pytest.raises(
+        SettingsError, match=r"users\.0\.client_idd is not a setting; did you mean client_id\?"
+    ) as caught:
+        parse(dataverse={"application_users": [user(2, client_idd="ID")]})
+    assert "Known here: client_id, client_secret, certificate, certificate_password" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "why"),
+    [
+        ({"sign_in": "device code", "application_users": [user(2)]}, "need sign_in = secret or certificate"),
+        ({"sign_in": "certificate", "application_users": [user(2)]}, "needs certificate, as sign_in says"),
+        ({"application_users": [{"client_id": "ID_2", "certificate": "CERT_2"}]}, "needs client_secret"),
+        ({"application_users": [user(2), user(2)]}, "name a client_id twice"),
+        ({"application_users": [user(2, client_id="DATAVERSE_CLIENT_ID")]}, "name a client_id twice"),
+    ],
+)
+def test_application_users_that_cannot_sign_in_are_refused(section: dict[str, Any], why: str) -> None:
+    with pytest.raises(SettingsError, match=f"^settings: dataverse: .*{why}"):
+        parse(dataverse=section)
+
+
+@pytest.mark.parametrize(
+    ("way", "personal"), [("secret", False), ("certificate", False), ("device code", True), ("browser", True)]
+)
+def test_people_and_applications_are_told_apart(way: str, personal: bool) -> None:
+    assert parse(dataverse={"sign_in": way}).dataverse.is_personal == personal
 
 
 def test_a_missing_section_and_key_are_named() -> None:

@@ -18,8 +18,10 @@ from cio2d365.errors import SettingsError
 
 Authorize = Callable[[str], str]
 Sleep = Callable[[float], None]
+Token = tuple[str, float]  # and the seconds it is good for
 EVERYTHING_GRANTED = ".default"
 AS_THE_USER = "user_impersonation"
+EARLY = 300.0  # seconds before its end that a token is replaced
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def application(
     scopes = [directory.scope_for(EVERYTHING_GRANTED)]
     caller = _caller(directory, client_id, credential)
 
-    def fresh(stale: bool) -> str:
+    def fresh(stale: bool) -> Token:
         if not apps:
             apps.append(_confidential(http, directory, client_id, credential))
         if stale:
@@ -56,9 +58,9 @@ def application(
         answer = apps[0].acquire_token_for_client(scopes)
         if "access_token" not in answer:
             raise refusal(answer, caller)
-        return str(answer["access_token"])
+        return str(answer["access_token"]), float(answer["expires_in"])
 
-    return _shared(fresh)
+    return shared(fresh)
 
 
 def person(
@@ -74,7 +76,7 @@ def person(
     scopes = [directory.scope_for(AS_THE_USER)]
     caller = Caller(client_id, directory.tenant_id, directory.origin, again=again)
 
-    def fresh(stale: bool) -> str:
+    def fresh(stale: bool) -> Token:
         if not apps:
             apps.append(public(http, directory, client_id, cache))
         try:
@@ -86,9 +88,9 @@ def person(
             raise SettingsError(f"nobody is signed in to {directory.origin}; {again}")
         if "access_token" not in answer:
             raise refusal(answer, caller)
-        return str(answer["access_token"])
+        return str(answer["access_token"]), float(answer["expires_in"])
 
-    return _shared(fresh)
+    return shared(fresh)
 
 
 def public(http: MsalHttp, directory: Directory, client_id: str, cache: msal.TokenCache) -> Any:
@@ -124,15 +126,21 @@ def _caller(directory: Directory, client_id: str, credential: Secret | Certifica
     return Caller(client_id, directory.tenant_id, directory.origin, proof, source)
 
 
-def _shared(fresh: Callable[[bool], str]) -> Authorize:
-    """One worker at a time asks for a token; a header that was refused to many is renewed once for all (F-23)."""
+def shared(fresh: Callable[[bool], Token], clock: Callable[[], float] = time.monotonic) -> Authorize:
+    """One token for all workers: `fresh(refused)` is asked by one at a time, when there is none, at its end, on a 401.
+
+    A header that was refused to many workers is renewed once (F-23).
+    """
     lock = threading.Lock()
-    current = ""
+    current, until = "", 0.0
 
     def authorize(refused: str) -> str:
-        nonlocal current
+        nonlocal current, until
         with lock:
-            current = f"Bearer {fresh(bool(refused) and refused == current)}"
+            stale = bool(refused) and refused == current
+            if stale or not current or clock() >= until:
+                token, seconds = fresh(stale)
+                current, until = f"Bearer {token}", clock() + seconds - EARLY
             return current
 
     return authorize

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -107,8 +107,11 @@ class MsalHttp:
         self._ahead = 0.0
 
     def get(self, url: str, params: Any = None, headers: Any = None, **_: Any) -> Answer:
-        """GET as MSAL calls it."""
-        return self._send("GET", url, params=params, headers=headers)
+        """GET as MSAL calls it, for documents that name endpoints."""
+        answer = self._send("GET", url, params=params, headers=headers)
+        if not self._plain:
+            return answer
+        return replace(answer, text=answer.text.replace(f"http://{self._plain}", f"https://{self._plain}"))
 
     def post(self, url: str, params: Any = None, data: Any = None, headers: Any = None, **_: Any) -> Answer:
         """POST as MSAL calls it."""
@@ -131,9 +134,7 @@ class MsalHttp:
         self._require_authority(urlsplit(url).netloc)
         answer = self._patiently(method, self.spoken(url), **kwargs)
         self._read_clock(answer)
-        secure = f"https://{self._plain}"
-        text = answer.text.replace(f"http://{self._plain}", secure) if self._plain else answer.text
-        return Answer(answer.status_code, text, dict(answer.headers))
+        return Answer(answer.status_code, answer.text, dict(answer.headers))
 
     def _require_authority(self, host: str) -> None:
         if host != self._own and not {host, self._own} <= MICROSOFT:

@@ -40,6 +40,30 @@ def test_one_refusal_of_many_workers_brings_one_new_token(simulated: Simulated) 
     assert any(e["status"] == 401 for e in simulated.control.get("journal").json())
 
 
+def test_a_token_is_kept_until_shortly_before_its_end() -> None:
+    time_, asked = Instant(), []
+
+    def fresh(stale: bool) -> tuple[str, float]:
+        asked.append(stale)
+        return f"t{len(asked)}", 3600.0
+
+    authorize = auth.shared(fresh, lambda: time_.now)
+    assert authorize("") == authorize("") == "Bearer t1"
+    time_.now = 3299
+    assert authorize("") == "Bearer t1"
+    time_.now = 3300
+    assert authorize("") == "Bearer t2"
+    assert authorize("Bearer t1") == "Bearer t2"
+    assert authorize("Bearer t2") == "Bearer t3"
+    assert asked == [False, False, True]
+
+
+def test_a_token_that_is_short_lived_is_asked_for_each_time() -> None:
+    tokens = iter([("t1", 60.0), ("t2", 60.0)])
+    authorize = auth.shared(lambda _: next(tokens), lambda: 0.0)
+    assert [authorize(""), authorize("")] == ["Bearer t1", "Bearer t2"]
+
+
 def test_a_token_that_is_never_accepted_ends_within_three_tries(simulated: Simulated) -> None:
     simulated.fault({"verb": "expire_tokens"}, message="WhoAmI")
     with (
