@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import polars as pl
 from cio2d365 import artefacts, connect, decisions, raw
 from cio2d365 import migration as migrations
 from cio2d365.customerio.source import Source
-from cio2d365.dataverse.audit import Audit, read_audit
+from cio2d365.dataverse import audit as audits
+from cio2d365.dataverse.audit import Audit
 from cio2d365.dataverse.client import Dataverse
 from cio2d365.dataverse.metadata import read_tables
 from cio2d365.decide import events, field_maps, mapping, split, traits, values
@@ -117,10 +118,10 @@ def object_counts(snapshot: Snapshot) -> pl.DataFrame:
 
 def audit_target(migration: Migration, environment: Environment, client: Dataverse) -> Audit:
     """Read and keep what the environment is and what its standard tables look like."""
-    audit = read_audit(client)
+    audit = audits.read_audit(client)
     known = [*schema.STANDARD, *(t for t in audit.custom_tables if t.startswith((f"{schema.PREFIX}_", "new_")))]
     migration.save_target(environment, read_tables(client, known))
-    artefacts.write_json(migration.environment(environment) / "audit.json", asdict(audit))
+    artefacts.write_json(migration.environment(environment) / "audit.json", audits.to_document(audit))
     return audit
 
 

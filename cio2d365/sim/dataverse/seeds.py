@@ -48,6 +48,7 @@ def organization_rows(org: Organization) -> Seeds:
     makers = (_base, _users, _roles_and_teams, _publishers, _messages, _system)
     rows = [row for make in makers for row in make(org, ids)]
     rows += _role_assignments(org, rows)
+    rows += _team_roles(org, rows)
     rows += user_settings(row["systemuserid"] for table, row in rows if table == "systemuser")
     meta = {
         "organization_id": ids.organization,
@@ -156,6 +157,13 @@ def _role_assignments(org: Organization, rows: list[Row]) -> list[Row]:
         role_row(org, user["systemuserid"], roles["System Administrator" if "applicationid" in user else "Salesperson"])
         for user in users
     ]
+
+
+def _team_roles(org: Organization, rows: list[Row]) -> list[Row]:
+    """Teams that can own rows sell; an access team has no role."""
+    seller = next(row["roleid"] for table, row in rows if table == "role" and row["name"] == "Salesperson")
+    teams = [row["teamid"] for table, row in rows if table == "team" and row["teamtype"] == 0]
+    return [("teamroles", {"teamrolesid": org.new_id(), "teamid": team, "roleid": seller}) for team in teams]
 
 
 def role_row(org: Organization, user_id: str, role_id: str) -> Row:
