@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -198,3 +199,16 @@ def test_text_is_quoted_for_toml(value: str) -> None:
 def test_control_characters_cannot_stand_in_a_setting() -> None:
     with pytest.raises(SettingsError, match="control characters"):
         settings.new_document("acme", "acme-2026", sandbox="", files="a\nb")
+
+
+MANUAL = (Path(__file__).parent.parent / "docs" / "signing-in.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", re.findall(r"```toml\n(.*?)```", MANUAL, re.DOTALL))
+def test_the_settings_in_the_manual_are_accepted(text: str) -> None:
+    assert parse(**tomllib.loads(text)).dataverse != parse().dataverse
+
+
+def test_the_manual_knows_every_way_to_sign_in() -> None:
+    ways = get_args(settings.Dataverse.model_fields["sign_in"].annotation)
+    assert re.findall(r'^\| `"([a-z ]+)"`', MANUAL, re.MULTILINE) == list(ways)

@@ -101,7 +101,8 @@ class MsalHttp:
             raise SettingsError("the token authority must be https; plain http is accepted for this machine only")
         self._own = parts.netloc
         self._plain = parts.netloc if parts.scheme == "http" else ""
-        self._client = httpx.Client(timeout=30.0)
+        # A token is asked for once in an hour: nothing is gained by keeping connections, and nobody could close them.
+        self._client = httpx.Client(timeout=30.0, limits=httpx.Limits(max_keepalive_connections=0))
         self._sleep = sleep
         self._clock = clock
         self._ahead = 0.0

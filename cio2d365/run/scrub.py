@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-SECRETS = ("CIO_APP_API_KEY", "DATAVERSE_CLIENT_SECRET")
+SECRETS = ("CIO_APP_API_KEY", "DATAVERSE_CLIENT_SECRET", "DATAVERSE_CERTIFICATE_PASSWORD")
 SHORTEST_SECRET = 6
 
 

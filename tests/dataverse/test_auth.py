@@ -115,7 +115,7 @@ def test_an_unknown_application_and_a_foreign_environment_are_told_apart(simulat
 
 def test_an_unknown_tenant_is_refused(simulated: Simulated) -> None:
     elsewhere = Directory(simulated.origin, "nowhere", simulated.origin)
-    with pytest.raises(AuthorityError, match="tenant nowhere"):
+    with pytest.raises(SettingsError, match="does not know tenant nowhere"):
         auth.application(elsewhere, CLIENT, Secret(SECRET, VARIABLE))("")
 
 

@@ -72,6 +72,13 @@ def test_the_code_is_waited_for(simulated: Simulated, cache: msal.TokenCache) ->
     assert slept == [1, 1, 1]
 
 
+def test_a_name_cannot_play_with_the_terminal(simulated: Simulated, cache: msal.TokenCache) -> None:
+    mail = "\x1b[2Jeve\r\n@contoso.com"
+    eve = simulated.set("users", lastname="Eve", internalemailaddress=mail)["systemuserid"]
+    simulated.set("sign_in", user=eve)
+    assert by_code(simulated, cache, []) == "[2Jeve@contoso.com"
+
+
 def test_a_declined_code_is_said_to_be_declined(simulated: Simulated, cache: msal.TokenCache) -> None:
     simulated.set("sign_in", device="decline")
     with pytest.raises(AuthorityError, match=r"the sign-in was declined \(authorization_declined"):

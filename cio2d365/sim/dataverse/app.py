@@ -203,6 +203,10 @@ def _keys(service: Service) -> Endpoint:
 
 def _openid(service: Service) -> Endpoint:
     async def endpoint(request: Request) -> Response:
+        try:
+            service.authority.require_tenant(request.path_params["tenant"])
+        except TokenError as error:
+            return _dated(service, error.body, error.status)
         base = f"{origin_of(request)}/{request.path_params['tenant']}"
         return _dated(
             service,

@@ -68,7 +68,7 @@ class Authority:
     def require_tenant(self, tenant: str) -> None:
         """Raises TokenError for a tenant that is not ours."""
         if tenant not in (self.tenant_id, "organizations", "common"):
-            raise TokenError(400, "invalid_request", "90002", f"Tenant '{tenant}' not found.")
+            raise TokenError(400, "invalid_tenant", "90002", f"Tenant '{tenant}' not found.")
 
     def _consent(self, grant: str, form: Mapping[str, str], origin: str) -> Consent:
         if grant == "urn:ietf:params:oauth:grant-type:device_code":

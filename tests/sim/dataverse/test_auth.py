@@ -71,6 +71,17 @@ def test_the_authority_describes_itself(origin: str, api: httpx.Client) -> None:
     assert httpx.get(f"{origin}/common/discovery/instance").json()["metadata"]
 
 
+def test_a_tenant_that_is_not_there_is_refused_everywhere(origin: str, control: httpx.Client) -> None:
+    base = f"{origin}/nowhere"
+    answers = [
+        httpx.get(f"{base}/v2.0/.well-known/openid-configuration"),
+        httpx.get(f"{base}/oauth2/v2.0/authorize"),
+        httpx.post(f"{base}/oauth2/v2.0/devicecode"),
+        httpx.post(f"{base}/oauth2/v2.0/token"),
+    ]
+    assert [(a.status_code, a.json()["error"]) for a in answers] == [(400, "invalid_tenant")] * 4
+
+
 @pytest.mark.parametrize("header", ["", "Bearer nonsense", "Basic abc"])
 def test_no_or_wrong_token_is_401(api: httpx.Client, header: str) -> None:
     api.headers.pop("Authorization")
