@@ -113,6 +113,11 @@ def version(context: Context, segment: Segment) -> Answer:
     return _shown(context, "RetrieveVersion", {"Version": "9.2.24114.190"})
 
 
+def languages(context: Context, segment: Segment) -> Answer:
+    """RetrieveAvailableLanguages and its kin: English only."""
+    return _shown(context, segment.bare_name, {"LocaleIds": [1033]})
+
+
 def dependencies(context: Context, segment: Segment) -> Answer:
     """RetrieveDependenciesForDelete: keys that hold a column."""
     wanted = _arguments(context, segment).get("ObjectId")
@@ -348,6 +353,8 @@ FUNCTIONS: dict[str, Callable[[Context, Segment], Answer]] = {
     "RetrieveOrganizationResources": organization_resources,
     "RetrieveCurrentOrganization": current_organization,
     "RetrieveVersion": version,
+    "RetrieveAvailableLanguages": languages,
+    "RetrieveProvisionedLanguages": languages,
     "RetrieveDependenciesForDelete": dependencies,
     "ValidateFetchXmlExpression": validate_fetch,
     "RetrieveMetadataChanges": metadata_changes,

@@ -141,9 +141,14 @@ def _table(raw: Mapping[str, Any]) -> Table:
         collection_label=raw.get("displayCollectionName") or raw["entitySetName"].capitalize(),
         activity=raw.get("baseType") == "activitypointer",
         has_notes=name in ("account", "contact", "lead", "campaign", "campaignresponse", "list"),
+        tracked=name in _TRACKED,
         bulk=bool(bulk),
         columns=columns,
     )
+
+
+# Change tracking is on out of the box for the tables that Outlook and the mobile apps synchronise.
+_TRACKED = frozenset({"account", "contact", "lead", "task", "phonecall", "email", "annotation", "systemuser", "team"})
 
 
 def _organization_table() -> Table:

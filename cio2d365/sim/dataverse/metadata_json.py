@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .metadata_defaults import COLUMN_DEFAULTS, TABLE_DEFAULTS, managed
 from .privileges import table_privileges
 from .schema import Choice, Column, Key, ManyToMany, Option, Relationship, Schema, Table, metadata_id
 
@@ -40,14 +41,10 @@ def label(text: str) -> Json:
     return {"LocalizedLabels": [one], "UserLocalizedLabel": one}
 
 
-def managed(value: Any, name: str) -> Json:
-    """A managed property."""
-    return {"Value": value, "CanBeChanged": True, "ManagedPropertyLogicalName": name}
-
-
 def table_item(schema: Schema, table: Table) -> Item:
     """EntityMetadata."""
     base: Json = {
+        **TABLE_DEFAULTS,
         "MetadataId": table.metadata_id,
         "LogicalName": table.name,
         "SchemaName": table.schema_name,
@@ -58,18 +55,22 @@ def table_item(schema: Schema, table: Table) -> Item:
         "PrimaryNameAttribute": table.primary_name or None,
         "ObjectTypeCode": table.object_type_code,
         "OwnershipType": table.ownership,
+        "OwnerIdType": None,
+        "ReportViewName": f"Filtered{table.name}",
         "TableType": "Elastic" if table.elastic else "Standard",
         "IsCustomEntity": table.custom,
         "IsManaged": not table.custom,
         "IsIntersect": table.intersect,
         "IsActivity": table.activity,
+        "IsStateModelAware": "statecode" in table.columns,
+        "IsQuickCreateEnabled": False,
         "HasNotes": table.has_notes,
         "HasActivities": not table.custom,
         "HasFeedback": False,
         "IsLogicalEntity": False,
         "IsPrivate": False,
         "IsValidForAdvancedFind": True,
-        "ChangeTrackingEnabled": table.custom,
+        "ChangeTrackingEnabled": table.tracked,
         "DataProviderId": None,
         "ExternalName": None,
         "IntroducedVersion": "1.0.0.0",
@@ -116,6 +117,7 @@ def attribute_item(table: Table, column: Column) -> Item:
 def _attribute_base(table: Table, column: Column) -> Json:
     shown = "Virtual" if column.type in _VIRTUAL_TYPES else column.type
     return {
+        **COLUMN_DEFAULTS,
         "MetadataId": column.metadata_id,
         "LogicalName": column.name,
         "SchemaName": column.schema_name,
@@ -153,6 +155,11 @@ def _string(column: Column) -> Json:
         "Format": column.format if column.format in ("Text", "Email", "Url", "Phone", "TextArea") else "Text",
         "FormatName": {"Value": column.format or "Text"},
         "ImeMode": "Auto",
+        "IsLocalizable": False,
+        "YomiOf": None,
+        "AutoNumberFormat": "",
+        "FormulaDefinition": "",
+        "SourceTypeMask": 0,
     }
 
 

@@ -176,8 +176,10 @@ def collection(context: Context, items: list[Item], name: str, cast: bool = Fals
         items = [item for item in items if holds(tree, item)]
     if "$top" in context.query or "$orderby" in context.query:
         raise ServiceError(400, "0x80060888", "$top and $orderby are not supported in metadata queries.")
-    shown = [project(item, context.query, cast) for item in items]
-    return json_answer({"@odata.context": f"{context.root}$metadata#{name}", "value": shown})
+    body: Json = {"@odata.context": f"{context.root}$metadata#{name}"}
+    if context.query.get("$count") == "true":
+        body["@odata.count"] = len(items)
+    return json_answer({**body, "value": [project(item, context.query, cast) for item in items]})
 
 
 def single(context: Context, item: Item, name: str, cast: bool = False) -> Answer:

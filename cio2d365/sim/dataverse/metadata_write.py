@@ -162,7 +162,7 @@ def put_column(context: Context, table: Table, column: Column, body: Any) -> Ans
 
 
 def put_table(context: Context, table: Table, body: Any) -> Answer:
-    """`PUT EntityDefinitions(…)`: labels and notes; ownership never changes."""
+    """`PUT EntityDefinitions(…)`: labels and change tracking; ownership never changes."""
     if not isinstance(body, Mapping):
         raise payload_error("EntityMetadata", "An object is expected.")
     if body.get("OwnershipType", table.ownership) != table.ownership:
@@ -172,6 +172,7 @@ def put_table(context: Context, table: Table, body: Any) -> Answer:
         label=label_text(body.get("DisplayName")) or table.label,
         collection_label=label_text(body.get("DisplayCollectionName")) or table.collection_label,
         description=label_text(body.get("Description")) or table.description,
+        tracked=body.get("ChangeTrackingEnabled", table.tracked) is True,
     )
     with context.org.store.transaction():
         context.org.save_table(changed)

@@ -43,6 +43,7 @@ def build_table(context: Context, schema_name: str, body: Mapping[str, Any]) -> 
         custom=True,
         activity=activity,
         has_notes=body.get("HasNotes") is True,
+        tracked=body.get("ChangeTrackingEnabled") is True,
         elastic=elastic,
         columns={column.name: column for column in columns},
     )

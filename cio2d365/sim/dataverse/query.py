@@ -24,7 +24,7 @@ from .store import quoted, type_column
 PAGE_LIMIT = 5000
 COUNT_LIMIT = 5000
 _OPTIONS = re.compile(r"\$(\w+)=((?:[^;()]|\([^()]*\))*)")
-_ALLOWED = {"$select", "$filter", "$orderby", "$top", "$expand", "$count", "$skiptoken"}
+_ALLOWED = {"$select", "$filter", "$orderby", "$top", "$expand", "$count", "$skiptoken", "$deltatoken"}
 
 
 @dataclass(frozen=True)
@@ -80,18 +80,17 @@ def _finish(context: Context, reader: Reader, values: list[Any]) -> list[Row]:
 
 def read_collection(context: Context, table: Table) -> Answer:
     """A page of rows of a table, with `@odata.count` and `@odata.nextLink` where they belong."""
-    if "odata.track-changes" in context.preferences:
-        raise ServiceError(400, "0x80060888", f"Change tracking is not enabled for the entity '{table.name}'.")
-    return _read_page(context, _checked_plan(context, table))
+    return _read_page(context, checked_plan(context, table))
 
 
 def read_related(context: Context, source: Collection, row_id: str, counted: bool = False) -> Answer:
     """The rows behind a collection of one row, in pages, or (`counted`) their bare number."""
-    plan = _narrowed(_checked_plan(context, source.table), source.test, row_id)
+    plan = _narrowed(checked_plan(context, source.table), source.test, row_id)
     return _bare_count(context, plan) if counted else _read_page(context, plan)
 
 
-def _checked_plan(context: Context, table: Table) -> Plan:
+def checked_plan(context: Context, table: Table) -> Plan:
+    """The options of the request as a query. Raises 403 for callers without the right to read."""
     require_right(context, "Read", table)
     _refuse_unknown_options(context)
     return make_plan(context, table, context.query)
@@ -102,23 +101,39 @@ def _narrowed(plan: Plan, test: str, row_id: str) -> Plan:
 
 
 def _read_page(context: Context, plan: Plan) -> Answer:
-    top = _top(context.query)
-    skip, served = _read_token(context.query.get("$skiptoken"))
-    size = page_size(context)
-    wanted = size if top is None else min(size, top - served)
-    values = _page(context, plan, skip, wanted + 1)
-    more = len(values) > wanted and (top is None or served + wanted < top)
-    rows = _finish(context, plan.reader, values[:wanted])
-    _expand_all(context, plan.table, rows, plan.expands)
+    page = take_page(context, plan)
     body: dict[str, Any] = {"@odata.context": f"{context.root}$metadata#{plan.table.set_name}"}
     body.update(_counted(context, plan))
-    body["value"] = rows
-    if more:
-        body["@odata.nextLink"] = _next_link(context, _advance(plan, skip, rows), served + wanted)
-    return json_answer(body, headers=_applied(context))
+    body["value"] = page.rows
+    if page.next_link:
+        body["@odata.nextLink"] = page.next_link
+    return json_answer(body, headers=applied(context))
 
 
-def _applied(context: Context) -> dict[str, str]:
+@dataclass(frozen=True)
+class Page:
+    """Rows of one answer, and the link to the next one if there are more."""
+
+    rows: list[Row]
+    next_link: str | None
+
+
+def take_page(context: Context, plan: Plan, since: int | None = None) -> Page:
+    """The page that the request asks for. `since` (a row version) travels in the links of a tracked read."""
+    top = _top(context.query)
+    token = read_token(context)
+    size = page_size(context)
+    wanted = size if top is None else min(size, top - token.served)
+    values = _page(context, plan, token.skip, wanted + 1)
+    more = len(values) > wanted and (top is None or token.served + wanted < top)
+    rows = _finish(context, plan.reader, values[:wanted])
+    _expand_all(context, plan.table, rows, plan.expands)
+    behind = PageToken(_advance(plan, token.skip, rows), token.served + wanted, since) if more else None
+    return Page(rows, _next_link(context, behind) if behind else None)
+
+
+def applied(context: Context) -> dict[str, str]:
+    """The header that says which preferences were honoured."""
     names = ("odata.maxpagesize", "odata.include-annotations")
     used = [
         f'{name}="{context.preferences[name]}"' if "include" in name else f"{name}={context.preferences[name]}"
@@ -201,20 +216,39 @@ def _advance(plan: Plan, skip: Any, rows: list[Row]) -> Any:
     return (skip or 0) + len(rows) if plan.order else rows[-1][plan.table.primary_id]
 
 
-def _read_token(token: str | None) -> tuple[Any, int]:
+@dataclass(frozen=True)
+class PageToken:
+    """Where a page begins: what to skip (a number of rows, or the last primary key) and how many rows came before."""
+
+    skip: Any = None
+    served: int = 0
+    since: int | None = None
+
+
+def read_token(context: Context) -> PageToken:
+    """What the `$skiptoken` of the request says. Raises 400 for one that was not made here."""
+    token = context.query.get("$skiptoken")
     if not token:
-        return None, 0
-    found = re.fullmatch(r"<cookie pagenumber=\"\d+\" pagingcookie=\"([\w=-]+)\" istracking=\"False\" />", token)
-    if not found:
-        raise ServiceError(400, "0x8004112a", "Invalid page number in paging cookie.")
-    skip, served = orjson.loads(base64.urlsafe_b64decode(found[1]))
-    return skip, served
+        return PageToken()
+    found = _COOKIE.fullmatch(token)
+    try:
+        return PageToken(*orjson.loads(base64.urlsafe_b64decode(found[1]))) if found else _broken_token()
+    except (ValueError, TypeError):
+        return _broken_token()
 
 
-def _next_link(context: Context, skip: Any, served: int) -> str:
-    packed = base64.urlsafe_b64encode(orjson.dumps([skip, served])).decode()
-    token = f'<cookie pagenumber="2" pagingcookie="{packed}" istracking="False" />'
-    options = {**context.query, "$skiptoken": token}
+def _broken_token() -> PageToken:
+    raise ServiceError(400, "0x8004112a", "Invalid page number in paging cookie.")
+
+
+_COOKIE = re.compile(r"<cookie pagenumber=\"\d+\" pagingcookie=\"([\w=-]+)\" istracking=\"(?:False|True)\" />")
+
+
+def _next_link(context: Context, token: PageToken) -> str:
+    packed = base64.urlsafe_b64encode(orjson.dumps([token.skip, token.served, token.since])).decode()
+    tracking = token.since is not None
+    cookie = f'<cookie pagenumber="2" pagingcookie="{packed}" istracking="{tracking}" />'
+    options = {**context.query, "$skiptoken": cookie}
     options.pop("$count", None)
     path = quote(context.path.strip("/"), safe="(),=/'$")
     return f"{context.root}{path}?{urlencode(options, quote_via=quote, safe='$,')}"
@@ -239,7 +273,7 @@ def count_rows(context: Context, plan: Plan) -> int:
 
 def read_count(context: Context, table: Table) -> Answer:
     """`/set/$count`: a bare number, at most 5,000."""
-    return _bare_count(context, _checked_plan(context, table))
+    return _bare_count(context, checked_plan(context, table))
 
 
 def _bare_count(context: Context, plan: Plan) -> Answer:

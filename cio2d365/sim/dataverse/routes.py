@@ -21,6 +21,8 @@ from .address import (
     require_row,
     split_path,
 )
+from .aggregate import read_aggregate
+from .changes import is_tracked, read_tracked
 from .context import Answer, Context, json_answer
 from .csdl import metadata_document
 from .errors import ServiceError, malformed, payload_error, unknown_property, unknown_segment
@@ -165,6 +167,10 @@ def _read_set(context: Context, table: Table) -> Answer:
             return read_fetch(context, table, text)
     if "sql" in context.query:
         return read_sql(context, table, context.query["sql"])
+    if "$apply" in context.query:
+        return read_aggregate(context, table)
+    if is_tracked(context):
+        return read_tracked(context, table)
     return read_collection(context, table)
 
 

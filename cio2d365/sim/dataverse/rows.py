@@ -341,6 +341,8 @@ def _delete(context: Context, table: Table, row_id: str, row: Mapping[str, Any])
     store = context.org.store
     store.execute(f"DELETE FROM {quoted(table.name)} WHERE {quoted(table.primary_id)} = ?", (row_id,))
     store.count_change(table.name, "deleted")
+    if table.tracked:
+        store.note_deleted(table.name, row_id)
     context.rows_touched += 1
     context.known_rows.discard((table.name, row_id))
     if context.org.switches.recycle_bin and table.name not in _NEVER_IN_BIN:

@@ -168,6 +168,7 @@ class Table:
     custom: bool = False
     activity: bool = False
     has_notes: bool = False
+    tracked: bool = False
     elastic: bool = False
     bulk: bool = True
     intersect: bool = False

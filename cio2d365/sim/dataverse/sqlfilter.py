@@ -69,6 +69,16 @@ def where(context: Context, table: Table, tree: Node, alias: str) -> tuple[str, 
     return _Filter(sql, {"": (table, alias)}).condition(tree), sql.parameters
 
 
+def property_of(context: Context, table: Table, path: Path) -> tuple[str, Column, Table]:
+    """SQL expression, column and owning table of a property of the row `t` or of a row it points at."""
+    reader = _Filter(Sql(context), {"": (table, "t")})
+    expression, column = reader.property(path)
+    owner = table
+    for segment in path.segments[:-1]:
+        owner, _ = reader.navigate(owner, segment)
+    return expression, column, owner
+
+
 def _refuse_too_many(tree: Node) -> None:
     """A query holds at most 500 conditions, whichever language it is written in."""
     waiting, found = [tree], 0

@@ -115,6 +115,7 @@ class Store:
             "CREATE TABLE IF NOT EXISTS _meta (name TEXT PRIMARY KEY, value TEXT);"
             "CREATE TABLE IF NOT EXISTS _schema (kind TEXT, name TEXT, value TEXT, PRIMARY KEY (kind, name));"
             "CREATE TABLE IF NOT EXISTS _bin (tbl TEXT, id TEXT, deleted_on TEXT, row TEXT, PRIMARY KEY (tbl, id));"
+            "CREATE TABLE IF NOT EXISTS _deleted (tbl TEXT, version INTEGER, id TEXT, PRIMARY KEY (tbl, version));"
         )
 
     def close(self) -> None:
@@ -183,6 +184,20 @@ class Store:
         self._version += number
         return first
 
+    def last_version(self) -> int:
+        """The newest row version that was given out."""
+        return self.reserve_versions(0) - 1
+
+    def note_deleted(self, table: str, row_id: str) -> None:
+        """Remember a deletion for change tracking."""
+        self.execute("INSERT INTO _deleted VALUES (?, ?, ?)", (table, self.reserve_versions(), row_id))
+
+    def deleted_since(self, table: Table, version: int) -> list[str]:
+        """Ids of rows that were deleted after a version and are still gone, in the order of their deletion."""
+        present = f"SELECT 1 FROM {quoted(table.name)} t WHERE t.{quoted(table.primary_id)} = d.id"
+        sql = f"SELECT DISTINCT id FROM _deleted d WHERE tbl = ? AND version > ? AND NOT EXISTS ({present})"
+        return [row[0] for row in self.query(f"{sql} ORDER BY version", (table.name, version))]
+
     def _save_version(self) -> None:
         if self._version is not None:
             self.set_meta("version", str(self._version))
@@ -229,6 +244,7 @@ class Store:
         """Remove a table with its rows."""
         self.execute(f"DROP TABLE {quoted(name)}")
         self.execute("DELETE FROM _bin WHERE tbl = ?", (name,))
+        self.execute("DELETE FROM _deleted WHERE tbl = ?", (name,))
 
     def add_column(self, table: str, column: Column) -> None:
         """Add the SQL columns of one Dataverse column; lookups get an index for cascades."""

@@ -241,10 +241,6 @@ def test_the_sql_option_takes_its_subset_only(people: httpx.Client, sql: str, ex
     assert len(people.get("contacts").json()["value"]) == 3
 
 
-def test_change_tracking_is_refused_not_ignored(api: httpx.Client) -> None:
-    assert api.get("contacts", headers={"Prefer": "odata.track-changes"}).status_code == 400
-
-
 def test_a_body_that_is_too_large_is_413(api: httpx.Client, control: httpx.Client) -> None:
     control.post("switches", json={"max_body_bytes": 2000})
     assert api.post("contacts", json={"lastname": "x" * 2000}).status_code == 413
