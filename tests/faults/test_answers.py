@@ -43,7 +43,9 @@ def test_a_create_whose_answer_is_lost_is_found_by_its_ids_and_not_sent_again(
     """F-15: RESOLVE by id."""
     target.fault({"verb": "commit_then_drop"}, message=CREATE, nth=2)
     assert sums(target.load(NEW, "r0", request_rows=30, parallel=1)) == only(created=90)
-    assert [entry["status"] for entry in sent(target, CREATE)] == [200, 0, 200]
+    assert [entry["status"] for entry in sent(target, CREATE)].count(0) == 1
+    assert all(entry["code"] == "" for entry in sent(target, CREATE))
+    assert committed(target, "created") == 90
     assert content(target) == undisturbed(NEW)
 
 
@@ -57,7 +59,9 @@ def test_a_create_that_meets_its_own_earlier_rows_is_done(target: World, undistu
         ]
     )
     assert sums(target.load(NEW, "r0", request_rows=90)) == only(created=90)
-    assert [(entry["status"], entry["code"]) for entry in sent(target, CREATE)] == [(0, ""), (412, "0x80040237")]
+    first, *again = ((entry["status"], entry["code"]) for entry in sent(target, CREATE))
+    assert first == (0, "")
+    assert set(again) == {(412, "0x80040237")}
     assert content(target) == undisturbed(NEW)
 
 

@@ -160,7 +160,8 @@ def test_a_create_on_a_closed_connection_is_resolved_before_it_is_sent_again(
     assert sums(target.load(frames, request_rows=20, parallel=1)) == only(created=40)
     first = sent(target, CREATE)[0]["seq"]
     kinds = [e["method"] for e in target.journal(first - 1) if e["path"] != "WhoAmI"]
-    assert kinds == ["POST", "POST", "GET", "POST"]
+    assert kinds[:3] == ["POST", "POST", "GET"]
+    assert set(kinds[3:]) == {"POST"}
     assert content(target) == undisturbed(frames)
 
 

@@ -158,6 +158,7 @@ def test_the_marked_company_is_the_primary_one_and_all_relations_are_kept() -> N
 
 
 def test_a_relation_to_an_object_that_is_not_there_is_listed_and_the_person_loads() -> None:
+    """F-43: the row loads without the link, and the link is listed."""
     staged = stage.stage(given(people=[ANN], relationships=[related("cio:a1", "1:gone"), related(None, "1:gone")]))
     assert staged.frames["contact"].height == 1
     assert staged.missing_links()["detail"].to_list() == ["1:gone"]
