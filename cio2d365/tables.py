@@ -193,6 +193,7 @@ class Environment:
 
     publishers: tuple[Publisher, ...] = ()
     solution_id: str = ""
+    solution_managed: bool = False
     members: frozenset[str] = frozenset()
     whole: frozenset[str] = frozenset()
     choices: tuple[Choice, ...] = ()

@@ -18,11 +18,12 @@ TABLE = 1  # component type (dataverse-api 9.5)
 def read_environment(client: Dataverse, solution: str, prefix: str) -> Environment:
     """Publishers, the named solution with its components, the global choices whose names have the prefix, the
     customer's tables and the limit on them. Six requests, and one for each such choice."""
-    solution_id = _solution_id(client, solution)
+    found = _solution(client, solution)
+    solution_id = str(found.get("solutionid") or "")
     rows = _components(client, solution_id) if solution_id else []
     tables, custom = table_names(client, fresh=True)
     return Environment(
-        publishers=_publishers(client), solution_id=solution_id,
+        publishers=_publishers(client), solution_id=solution_id, solution_managed=bool(found.get("ismanaged")),
         members=frozenset(str(r["objectid"]).lower() for r in rows),
         whole=frozenset(str(r["objectid"]).lower() for r in rows if _is_whole(r)),
         choices=_choices(client, prefix), tables=frozenset(tables), custom_tables=tuple(custom),
@@ -40,10 +41,9 @@ def _publisher(row: Row) -> Publisher:
     return Publisher(str(row["uniquename"]), str(row.get("customizationprefix") or ""), number, str(row["publisherid"]))
 
 
-def _solution_id(client: Dataverse, name: str) -> str:
-    query = {"$select": "solutionid", "$filter": f"uniquename eq {text(name)}"}
-    rows = list(client.rows(get("solutions", query)))
-    return str(rows[0]["solutionid"]) if rows else ""
+def _solution(client: Dataverse, name: str) -> Row:
+    query = {"$select": "solutionid,ismanaged", "$filter": f"uniquename eq {text(name)}"}
+    return next(client.rows(get("solutions", query)), {})
 
 
 def _components(client: Dataverse, solution_id: str) -> list[Row]:
