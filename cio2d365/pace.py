@@ -74,11 +74,15 @@ class Pace:
         self._running = 0
         self._stopped = False
 
+    @property
+    def width(self) -> int | None:
+        """How many requests may be on their way at once now; None without a limit."""
+        return self.window.width if self.window else None
+
     def limit(self, parallel: int) -> None:
-        """From now on at most so many requests at once, fewer to begin with; a pace that was stopped goes on."""
+        """From now on at most so many requests at once, fewer to begin with."""
         with self._gate:
             self.window = Window(parallel)
-            self._stopped = False
 
     @contextmanager
     def turn(self) -> Iterator[float]:
@@ -113,6 +117,11 @@ class Pace:
         with self._gate:
             self._stopped = True
             self._gate.notify_all()
+
+    def go_on(self) -> None:
+        """Let requests leave again after a stop."""
+        with self._gate:
+            self._stopped = False
 
     def _enter(self) -> float:
         with self._gate:

@@ -295,11 +295,11 @@ def provision_schema(
 ) -> provision.SchemaPlan:
     """Create what is missing, or, without `apply`, nothing; the plan as it is afterwards. GateError for production."""
     if not apply:
-        return provision.plan(wanted, read_tables(client, [t.name for t in wanted]))
+        return provision.compare(wanted, client)
     signoff.require(migration, environment)
     live = provision.apply(wanted, client, progress=progress)
     save_schema(migration, environment, wanted, live)
-    return provision.plan(wanted, live)
+    return provision.compare(wanted, client)
 
 
 def save_schema(
@@ -361,6 +361,14 @@ def load_plan(
         return load.plan(plan, frames, tables, ledger)
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """The balance per table, and the requests per application user."""
+
+    balance: pl.DataFrame
+    traffic: pl.DataFrame
+
+
 def load_rows(
     migration: Migration,
     environment: Environment,
@@ -370,24 +378,24 @@ def load_rows(
     *,
     apply: bool,
     progress: Progress,
-) -> pl.DataFrame:
-    """Load, or, without `apply`, send nothing; the balance per table. GateError for production."""
+) -> Loaded:
+    """Load, or, without `apply`, send nothing. GateError for production."""
     if not apply:
-        return pl.DataFrame(schema=BALANCE)
+        return Loaded(pl.DataFrame(schema=BALANCE), load.traffic([]))
     signoff.require(migration, environment)
     with (
-        connect.target(migration, environment) as client,
-        connect.open_ledger(migration, environment, client) as ledger,
+        connect.lanes(migration, environment) as clients,
+        connect.open_ledger(migration, environment, clients[0]) as ledger,
     ):
         run = load.Run(run_id, planned.plan_id, ledger.begin_run(run_id, planned.plan_id, connect.now()))
         try:
             tables = migration.load_target(environment)
-            balance = load.apply(run, frames, tables, client, ledger, migration.settings.load, progress=progress)
+            balance = load.apply(run, frames, tables, clients, ledger, migration.settings.load, progress=progress)
         except BaseException:
             ledger.end_run(run_id, "stopped", connect.now())
             raise
         ledger.end_run(run_id, "done", connect.now())
-        return balance
+        return Loaded(balance, load.traffic(clients))
 
 
 def quarantine(migration: Migration, environment: Environment) -> pl.DataFrame:

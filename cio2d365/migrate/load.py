@@ -12,7 +12,7 @@ import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import polars as pl
@@ -29,6 +29,7 @@ from cio2d365.tables import Table
 
 Row = dict[str, Any]
 Progress = Callable[[int, int, str], None]
+NOTED = ("throttled", "repeated")
 
 
 @dataclass(frozen=True)
@@ -78,28 +79,27 @@ def apply(
     run: Run,
     staged: Mapping[str, pl.DataFrame],
     tables: Mapping[str, Table],
-    client: Dataverse,
+    clients: Sequence[Dataverse],
     ledger: Ledger,
     settings: Load,
     *,
-    others: Sequence[Dataverse] = (),
     progress: Progress,
 ) -> pl.DataFrame:
-    """Load all tables in the order given; the balance per table comes back. `others` are more application users.
+    """Load all tables in the order given; the balance per table comes back. Each client is an application user.
 
     A table that is refused as a whole stops, and so do the tables that point to it; the rest is loaded, and then
     TableRefused names them (F-26, F-39). Raises ConservationError when a table's sums are off, AuthorityError.
     """
-    clients = [client, *others]
     threads = _share(clients, settings.parallel)
-    report = _Report(progress, sum(frame.height for frame in staged.values()))
+    report = _Report(progress, sum(frame.height for frame in staged.values()), clients)
     stopped: dict[str, str] = {}
     for name, frame in staged.items():
         if waits_for := [t for t in _parents(frame, tables[name]) if t in stopped]:
             stopped[name] = f"not sent, because it points to {' and '.join(waits_for)}"
             continue
         _refuse_twins(frame, tables[name])
-        loader = _Table(run, tables[name], tables, client, ledger, settings, report)
+        _go_on(clients)
+        loader = _Table(run, tables[name], tables, clients[0], ledger, settings, report)
         try:
             loader.send(frame, clients, threads)
         except (PrivilegeError, TableRefused) as error:
@@ -113,12 +113,26 @@ def apply(
 
 def _share(clients: Sequence[Dataverse], parallel: int) -> list[int]:
     """Threads per client; the server's hint is for the environment, whoever sends (`dataverse-api 7`)."""
-    for each in clients:
-        each.transport.pace.limit(parallel)
+    _go_on(clients)
     threads = shares(min(parallel * len(clients), clients[0].who_am_i().parallel_hint), len(clients))
     for each, count in zip(clients, threads, strict=True):
         each.transport.pace.limit(count)
     return threads
+
+
+def _go_on(clients: Sequence[Dataverse]) -> None:
+    """An earlier table, or a load before this one, may have ended with a stop."""
+    for each in clients:
+        each.transport.pace.go_on()
+
+
+def traffic(clients: Sequence[Dataverse]) -> pl.DataFrame:
+    """Per application user: requests sent, answers that asked to wait, requests repeated, seconds waited, at once."""
+    schema = {"user": pl.String, "requests": pl.Int64, "throttled": pl.Int64, "repeated": pl.Int64,
+              "seconds_waited": pl.Float64, "at_once": pl.Int64}  # fmt: skip
+    links = [(f"application user {n}", c.transport) for n, c in enumerate(clients, 1)]
+    rows = [(name, *astuple(t.traffic), t.pace.waited, t.pace.width) for name, t in links]
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def _parents(frame: pl.DataFrame, table: Table) -> list[str]:
@@ -144,15 +158,18 @@ def check(balance: pl.DataFrame, staged: Mapping[str, int]) -> None:
 
 @dataclass
 class _Report:
-    """How many rows of all tables have come to an end."""
+    """How many rows of all tables have come to an end, and what the server made us wait for (F-02)."""
 
     progress: Progress
     total: int
+    clients: Sequence[Dataverse]
     done: int = 0
 
     def add(self, rows: int, label: str) -> None:
         self.done += rows
-        self.progress(self.done, self.total, label)
+        counts = {name: sum(getattr(c.transport.traffic, name) for c in self.clients) for name in NOTED}
+        notes = [f"{count:,} {name}" for name, count in counts.items() if count]
+        self.progress(self.done, self.total, ", ".join([label, *notes]))
 
 
 @dataclass

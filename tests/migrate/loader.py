@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Mapping
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import Any
 
 import httpx
 import polars as pl
@@ -12,6 +15,8 @@ import polars as pl
 from cio2d365.tables import Table
 
 from .world import Instant, World, dataverse
+
+INTERRUPTED = 3
 
 
 def run(
@@ -28,6 +33,15 @@ def run(
         world = World(origin, control, client, tables, folder, organization, Instant())
         started.set()
         world.load(staged, run_id, chunk_rows=600, request_rows=50, parallel=3)
+
+
+def interruptible(started: Event, *args: Any) -> None:
+    """As `run`; ends with INTERRUPTED when the user or the system asks it to stop."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        run(started, *args)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 def undo(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,11 +44,13 @@ class Instant:
 
 
 @contextmanager
-def dataverse(origin: str, clock: Instant | None = None, *, timeout: float = 30.0) -> Iterator[Dataverse]:
+def dataverse(
+    origin: str, clock: Instant | None = None, *, timeout: float = 30.0, token: str = TOKEN
+) -> Iterator[Dataverse]:
     time = clock or Instant()
     pace = Pace(clock=lambda: time.now, sleep=time.sleep)
     with Transport(
-        origin, lambda _: TOKEN, headers=HEADERS, pace=pace, patience=Patience(total=3600), timeout=timeout
+        origin, lambda _: token, headers=HEADERS, pace=pace, patience=Patience(total=3600), timeout=timeout
     ) as link:
         yield Dataverse(link)
 
@@ -75,6 +77,7 @@ class World:
     folder: Path
     organization: str
     clock: Instant
+    others: Sequence[Dataverse] = ()
 
     def binding(self, **other: str) -> ledgers.Binding:
         facts = {"migration_id": MIGRATION, "environment": "sandbox", "organization_id": self.organization}
@@ -98,7 +101,7 @@ class World:
         with self.ledger(ledger) as found:
             run = load.Run(run_id, plan, found.begin_run(run_id, plan, at))
             chosen = Load(**{"chunk_rows": 1000, "request_rows": 200, "parallel": 4, **settings})
-            balance = load.apply(run, staged, self.tables, self.client, found, chosen, progress=nothing)
+            balance = load.apply(run, staged, self.tables, [self.client, *self.others], found, chosen, progress=nothing)
             found.end_run(run_id, "done", AT)
             return balance
 
