@@ -112,6 +112,24 @@ def test_an_answer_that_breaks_off_is_resolved(target: World, undisturbed: Undis
     assert content(target) == undisturbed(*loads)
 
 
+BROKEN: list[dict[str, Any]] = [
+    {"verb": "truncate_after", "bytes": 200},
+    {"verb": "reset_after", "bytes": 200},
+    {"verb": "corrupt_gzip"},
+    {"verb": "body", "content": PAGE, "content_type": JSON_TYPE},
+]
+
+
+@pytest.mark.parametrize("action", BROKEN, ids=lambda a: a["verb"])
+def test_the_answer_to_a_batch_that_cannot_be_read_is_resolved(target: World, action: dict[str, Any]) -> None:
+    """F-16, F-17, F-21: the parts are committed; what became of each is found out."""
+    target.load(NEW, "r0")
+    target.fault(action, message="Batch", nth=1)
+    assert target.roll_back("r0")["deleted"].to_list() == [90]
+    assert target.rows() == {}
+    assert committed(target, "deleted") == 90
+
+
 # --- F-18 to F-21: pages ----------------------------------------------------------------------------------------------
 
 
@@ -211,6 +229,18 @@ def test_two_refused_parts_of_a_batch_leave_the_rest_done(target: World) -> None
     target.faults([])
     assert target.roll_back("r1")["restored"].to_list() == [2]
     assert {row["jobtitle"] for row in target.rows().values()} == {"old"}
+
+
+def test_a_part_of_a_batch_that_is_throttled_waits_and_is_sent_again(target: World) -> None:
+    """F-22: an inner 429 is no refusal."""
+    target.load(NEW, "r0")
+    target.clock.slept.clear()
+    match = {"method": "DELETE", "path": NEW["contact"]["contactid"][4], "times": 1}
+    slow_down = {"verb": "reject", "status": 429, "code": "0x80072322", "message": "slow down"}
+    target.faults([{"match": match, "action": slow_down}])
+    assert target.roll_back("r0")["deleted"].to_list() == [90]
+    assert target.rows() == {}
+    assert sum(target.clock.slept) > 0
 
 
 def test_refused_parts_hold_back_the_tables_that_they_may_hang_on(target: World) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from cio2d365 import identity
 from cio2d365.dataverse import definitions, requests
-from cio2d365.errors import MigrationError, SchemaConflict, Terminal, Transient
+from cio2d365.errors import MigrationError, Refused, SchemaConflict, Terminal, Transient
 from cio2d365.migrate import provision
 from cio2d365.migrate.schema import SOURCE_KEY
 from cio2d365.tables import Column, Key, Lookup, Option, Table
@@ -236,6 +236,53 @@ def names(target: World, path: str, column: str) -> list[str]:
     """What the server lists itself."""
     request = requests.get(path, {"$select": column}, fresh=True)
     return [str(row[column]) for row in target.client.rows(request)]
+
+
+# --- F-35: limits -----------------------------------------------------------------------------------------------------
+
+MORE = Column("cio_more", "string", "More", 100)
+WIDE = Key("cio_wide", ("cio_source_key", "cio_more"), "Wide")
+MANY = tuple(Column(f"cio_c{n}", "integer", f"C{n}") for n in range(1000))
+
+
+@pytest.mark.parametrize(
+    ("tables", "figures"),
+    [
+        ([boats(MORE, keys=(WIDE,))], ("cio_boat", "cio_wide", "1,000 bytes", "900 bytes")),
+        ([boats(*MANY)], ("cio_boat", "1,000")),
+    ],
+    ids=["0x80060895 key", "0x8004841A columns"],
+)
+def test_a_limit_that_the_plan_can_see_is_refused_with_both_numbers(
+    bare: World, tables: list[Table], figures: tuple[str, ...]
+) -> None:
+    """F-35: REFUSE, what is needed and what is allowed, before anything is sent."""
+    with pytest.raises(Refused) as refused:
+        apply(bare, *tables)
+    assert all(figure in str(refused.value) for figure in figures)
+    assert bare.writes() == []
+
+
+def test_a_limit_of_tables_is_refused_by_the_plan(bare: World) -> None:
+    """F-35: 0x8004B042, as far as the licence is told."""
+    with pytest.raises(Refused) as refused:
+        provision.apply([boats()], bare.client, progress=nothing, table_limit=0)
+    assert re.search(r"custom tables.*\b1\b.*\b0\b", str(refused.value))
+    assert bare.writes() == []
+
+
+@pytest.mark.parametrize(
+    ("switch", "words"), [({"max_tables": 0}, "cio_boat.*custom tables"), ({"max_columns": 5}, "cio_boat.*columns")]
+)
+def test_a_limit_that_only_the_environment_knows_is_a_stop_that_names_it(
+    bare: World, switch: dict[str, int], words: str
+) -> None:
+    """F-35: STOP, with what is one too many."""
+    bare.control.post("switches", json=switch).raise_for_status()
+    with pytest.raises(Terminal, match=words) as stop:
+        apply(bare, boats(LENGTH))
+    assert stop.value.exit_code == 3
+    assert sent(bare, "PublishXml") == []
 
 
 # --- F-36: publishing -------------------------------------------------------------------------------------------------

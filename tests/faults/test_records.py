@@ -157,6 +157,18 @@ def test_records_that_a_plug_in_refuses_are_set_aside_with_its_text(target: Worl
     assert content(target) == undisturbed(without(frame, 3, 50))
 
 
+def test_the_text_of_a_plug_in_is_shortened_and_made_safe(target: World) -> None:
+    """F-45: no control characters, no change of direction, no novel."""
+    text = "Contoso: <script>alert(1)</script>\x1b[31m\u202e\r\n" + "y" * 3000
+    target.faults([refusing("0x80040265", text, lastname="n3")])
+    assert sums(target.load({"contact": people(10)}, request_rows=10)) == only(created=9, quarantined=1)
+    [(code, message)] = set_aside(target).values()
+    assert code == 0x80040265
+    assert message.startswith("Contoso: ")
+    assert message.isprintable()
+    assert len(message) <= 300
+
+
 # --- F-46, F-49: sizes ------------------------------------------------------------------------------------------------
 
 
@@ -209,6 +221,18 @@ def test_a_deadlock_is_tried_again_after_a_wait(timed: World, undisturbed: Undis
     assert sums(balance) == (only(updated=60) if message == UPSERT else only(created=60))
     assert all(wait > 0 for wait in gaps(sent(timed, message, since))[:2])
     assert content(timed) == undisturbed(*loads)
+
+
+def test_an_sql_error_that_is_no_deadlock_gets_few_tries_and_is_isolated(
+    target: World, undisturbed: Undisturbed
+) -> None:
+    """F-47, F-08: 0x80044150 without 1205 does not pass by itself; nobody else's rows wait for it."""
+    frame = people(64)
+    target.faults([refusing("0x80044150", "Generic SQL error: division by zero", 500, lastname="n3")])
+    assert sums(target.load({"contact": frame}, request_rows=64, parallel=1)) == only(created=63, quarantined=1)
+    assert set_aside(target) == {"id:3": (0x80044150, "Generic SQL error: division by zero")}
+    assert len([e for e in sent(target, CREATE) if e["status"] == 500]) <= 3 * 7
+    assert content(target) == undisturbed(without(frame, 3))
 
 
 def test_no_row_is_in_two_requests_that_run_at_once(target: World) -> None:
