@@ -85,6 +85,7 @@ def problems(
         *(p for choice in choices_of(wanted) for p in _choice(choice)),
         *_choices_agree(wanted),
         *(p for table in wanted for p in _table(table, existing.get(table.name))),
+        *(_product(wanted, environment) if environment else ()),
         *(_targets(wanted, environment) if environment else ()),
     ]
     return tuple(found)
@@ -290,6 +291,12 @@ def _lookup(table: str, lookup: Lookup) -> Iterator[Problem]:
         made = lookup.name if len(targets) == 1 else f"{lookup.name}_{target}"
         if navigation != made:
             yield Problem(table, lookup.name, f"navigation property to {target}", navigation, made, LOOKUPS)
+
+
+def _product(wanted: Sequence[Table], environment: Environment) -> Iterator[Problem]:
+    """Tables that the product brings cannot be made; `lead` and `campaign` come with Dynamics 365 Sales."""
+    for name in (t.name for t in wanted if not t.custom and t.name not in environment.tables):
+        yield Problem(name, name, "table of the product", name, "a table that exists; is Sales installed?", TABLES)
 
 
 def _targets(wanted: Sequence[Table], environment: Environment) -> Iterator[Problem]:

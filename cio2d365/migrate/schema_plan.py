@@ -181,9 +181,9 @@ def missing_options(wanted: Iterable[Option], there: Iterable[Option]) -> list[O
 
 
 def _table_changes(wanted: Table, existing: Table | None, around: Environment) -> Iterator[Change]:
-    if existing is None:
+    if wanted.custom and existing is None:
         yield Change("table", wanted.name, wanted.name, "create", _table_words(wanted), "", wanted)
-    elif wanted.custom:
+    elif wanted.custom and existing is not None:
         yield _compared_table(wanted, existing)
     for column in wanted.columns:
         if existing is not None or column.name != wanted.primary_name:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cio2d365.migrate import schema
-from cio2d365.tables import Column, Table
+from cio2d365.tables import Column, Lookup, Option, Table
 
 LEGAL = re.compile(r"(new|cio)_[a-z0-9]([a-z0-9_]*[a-z0-9_])?")
 
@@ -114,3 +115,48 @@ def test_the_completed_target_keeps_what_is_there() -> None:
     assert key.length == 4000
     assert found["contact"].column("cio_user_id__c") is not None
     assert found["cio_event"].custom
+
+
+def test_deliveries_have_their_table_when_they_are_asked_for() -> None:
+    found = by_name(schema.wanted({}, [], {}, campaign_members=True))
+    member = found["cio_campaignmember"]
+    assert (member.label, member.label_plural) == ("Campaign Member", "Campaign Members")
+    assert {x.name: [t for t, _ in x.targets] for x in member.lookups} == {
+        "cio_campaign_id": ["campaign"], "cio_person_id": ["contact", "lead"]
+    }  # fmt: skip
+    status = member.column("cio_member_status")
+    assert status is not None
+    assert [o.label for o in status.options] == ["Sent", "Delivered", "Responder", "Bounced", "Undeliverable"]
+    assert member.column("cio_delivery_status__c") is not None
+    assert "cio_campaignmember" not in by_name(schema.wanted({}, [], {}))
+
+
+def test_every_metric_of_a_delivery_has_a_time() -> None:
+    member = schema.campaign_member_table()
+    times = {c.name for c in member.columns if c.kind == "datetime"}
+    assert times == {f"cio_{metric}_at" for metric in schema.DELIVERY_METRICS}
+    assert {"cio_created_at", "cio_sent_at", "cio_opened_at", "cio_spammed_at"} <= times
+
+
+def test_a_new_event_is_on_top_of_its_view() -> None:
+    [view] = schema.event_table(()).views
+    assert view.name == "Customer.io events"
+    assert '<order attribute="cio_event_timestamp" descending="true"/>' in view.fetch
+    assert all(f'<attribute name="{column}"/>' in view.fetch for column in view.columns)
+
+
+def test_the_completed_target_has_the_options_and_targets_that_are_wanted() -> None:
+    plan = Column("cio_plan", "choice", options=(Option(727000000, "Gold"), Option(727000001, "Silver")))
+    person = Lookup("cio_user_id", schema.PERSON)
+    wanted = Table("contact", "contacts", "contactid", "", (plan,), (person,))
+    there = replace(
+        wanted,
+        columns=(replace(plan, options=plan.options[1:]),),
+        lookups=(replace(person, targets=schema.PERSON[:1]),),
+    )
+    found = schema.complete({"contact": there}, [wanted])["contact"]
+    column, lookup = found.column("cio_plan"), found.lookup("cio_user_id")
+    assert column is not None
+    assert lookup is not None
+    assert {o.label for o in column.options} == {"Gold", "Silver"}
+    assert dict(lookup.targets) == dict(schema.PERSON)
