@@ -118,11 +118,11 @@ def read_error(answer: Response) -> ServerError:
         code, message = number(error.get("code")), str(error.get("message") or "")
     except (ValueError, KeyError, TypeError, AttributeError):
         code, message = None, answer.excerpt()
-    return ServerError(answer.status, code, _safe(message, LONGEST_OF_PLUGINS if code == ISV_ABORTED else LONGEST))
+    return ServerError(answer.status, code, safe_text(message, LONGEST_OF_PLUGINS if code == ISV_ABORTED else LONGEST))
 
 
-def _safe(message: str, longest: int) -> str:
-    """Words of a stranger for a report: one line, printable, without markup, shortened (F-45, L11)."""
+def safe_text(message: str, longest: int) -> str:
+    """Words of a stranger for a report: one line, printable, without markup, at most `longest` long (F-45, L11)."""
     text = "".join(c if c.isprintable() else " " for c in TAG.sub(" ", message))
     # What is left of brackets cannot open an element any more; comparison signs stay readable.
     text = " ".join(text.translate({ord("<"): "‹", ord(">"): "›"}).split())

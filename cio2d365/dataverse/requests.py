@@ -25,6 +25,7 @@ JSON = {"Content-Type": "application/json; charset=utf-8"}
 TYPE = "Microsoft.Dynamics.CRM."
 LOOKUP_TABLE = f"{TYPE}lookuplogicalname"
 REPRESENTATION = "return=representation"
+PARTITION = "partitionid"  # of an elastic table: the primary key is unique within one only (dataverse-api 11)
 PAGE_ROWS = 5000
 IDS_PER_QUERY = 400  # In() with 400 GUIDs is about 19,000 characters; an address may have 32,768
 Row = Mapping[str, Any]
@@ -187,7 +188,8 @@ def bulk_message(
     """A bulk message on rows that hold their primary key; each id once."""
     if message != "CreateMultiple" and any(not target.get(table.primary_id) for target in targets):
         raise InputError(f"{message} of {table.name}: every row needs its {table.primary_id}")
-    _refuse_doubles(table, [str(t[table.primary_id]).lower() for t in targets if t.get(table.primary_id)])
+    ids = [(str(t[table.primary_id]).lower(), t.get(PARTITION)) for t in targets if t.get(table.primary_id)]
+    _refuse_doubles(table, ids)
     return _targets(table, message, targets, options, repeatable=repeatable)
 
 
