@@ -56,7 +56,8 @@ def thumbprints(certificate: x509.Certificate) -> dict[str, str]:
 def _named(header: Any, certificates: Iterable[x509.Certificate]) -> x509.Certificate:
     for certificate in certificates:
         known = thumbprints(certificate)
-        named = {name: header[name] for name in known if name in header}
+        # Microsoft's own library pads the thumbprint with "=", which RFC 7515 does not.
+        named = {name: str(header[name]).rstrip("=") for name in known if name in header}
         if named and all(known[name] == value for name, value in named.items()):
             return certificate
     raise _refused("700027", "The certificate used to sign the client assertion is not registered on application.")

@@ -151,14 +151,19 @@ def ask_with(origin: str, assertion: str) -> httpx.Response:
     return ask(origin, client_secret="", client_assertion_type=JWT_BEARER, client_assertion=assertion)
 
 
-@pytest.mark.parametrize("algorithm", ["PS256", "RS256"])
+@pytest.mark.parametrize(("algorithm", "padding_"), [("PS256", ""), ("RS256", "=")])
 def test_a_registered_certificate_is_as_good_as_the_secret(
-    origin: str, control: httpx.Client, key: rsa.RSAPrivateKey, certificate: x509.Certificate, algorithm: str
+    origin: str,
+    control: httpx.Client,
+    key: rsa.RSAPrivateKey,
+    certificate: x509.Certificate,
+    algorithm: str,
+    padding_: str,
 ) -> None:
     endpoint = f"{origin}/{TENANT}/oauth2/v2.0/token"
     assert ask_with(origin, asserted(key, certificate, endpoint)).json()["error_codes"] == [700027]
     control.post("applications", json={"certificate": pem(certificate)}).raise_for_status()
-    header = {"alg": algorithm, "x5t": b64(certificate.fingerprint(hashes.SHA1()))}
+    header = {"alg": algorithm, "x5t": b64(certificate.fingerprint(hashes.SHA1())) + padding_}
     assert ask_with(origin, asserted(key, certificate, endpoint, header)).status_code == 200
 
 
