@@ -226,7 +226,7 @@ def fits(wanted: Column, existing: Column) -> bool:
     return (
         wanted.kind == existing.kind
         and (wanted.choice or existing.choice) == existing.choice
-        and (wanted.behavior or "UserLocal") == (existing.behavior or wanted.behavior or "UserLocal")
+        and (wanted.kind == "date" or (wanted.behavior or "UserLocal") == (existing.behavior or "UserLocal"))
         and _is_long(wanted, existing)
         and _is_wide(wanted, existing)
         and _has_meanings(wanted, existing)

@@ -114,6 +114,11 @@ def test_a_time_that_is_the_same_everywhere_is_not_the_time_of_the_reader() -> N
     assert compared(boat(replace(when, behavior="")), boat(when)).conflicts == ()
 
 
+def test_a_day_is_a_day_however_the_target_names_its_behaviour() -> None:
+    day = Column("cio_day", "date", "Day")
+    assert compared(boat(day), boat(replace(day, behavior="DateOnly"))).conflicts == ()
+
+
 # --- lookups ----------------------------------------------------------------------------------------------------------
 
 
