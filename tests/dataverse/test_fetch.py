@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -35,8 +35,10 @@ def cookie(number: int, inner: str) -> str:
     return f'<cookie pagenumber="{number}" pagingcookie="{quote(quote(inner, safe=""), safe="")}" istracking="False" />'
 
 
-def page(count: int, number: int | None = None, inner: str = "", **more: Any) -> httpx.Response:
-    body: dict[str, Any] = {"value": [{"lastname": str(n)} for n in range(count)], **more}
+def page(
+    count: int, number: int | None = None, inner: str = "", said: Mapping[str, object] | None = None
+) -> httpx.Response:
+    body: dict[str, Any] = {"value": [{"lastname": str(n)} for n in range(count)], **(said or {})}
     if number is not None:
         body |= {fetch.MORE: True, fetch.COOKIE: cookie(number, inner or f'<cookie page="{number - 1}"><x/></cookie>')}
     return httpx.Response(200, json=body)
@@ -126,7 +128,7 @@ def test_a_query_with_top_is_one_page_and_keeps_it() -> None:
 
 @pytest.mark.parametrize("said", [None, ""])
 def test_without_a_cookie_pages_go_by_number(said: str | None) -> None:
-    script = Script(page(2, **{fetch.MORE: True, fetch.COOKIE: said}), page(0))
+    script = Script(page(2, said={fetch.MORE: True, fetch.COOKIE: said}), page(0))
     assert len(list(fetch.rows(script.client, CONTACT, TWO))) == 2
     assert asked(script.seen[1]).get("page") == "2"
 
@@ -137,7 +139,7 @@ def test_a_full_page_without_a_word_about_more_is_not_taken_for_the_end() -> Non
 
 
 def test_a_full_page_that_is_said_to_be_the_last_is_the_last() -> None:
-    script = Script(page(2, **{fetch.MORE: False}))
+    script = Script(page(2, said={fetch.MORE: False}))
     assert len(list(fetch.rows(script.client, CONTACT, TWO))) == 2
 
 
@@ -162,7 +164,7 @@ def test_a_cookie_that_leads_back_is_an_error(second: httpx.Response) -> None:
 @pytest.mark.parametrize("text", ["<cookie", "text", "<cookie/>", '<cookie pagingcookie="%253Ccookie"/>'])
 def test_a_cookie_that_cannot_be_read_is_an_error(text: str) -> None:
     with pytest.raises(Terminal, match="cookie cannot be read"):
-        list(fetch.rows(Script(page(2, **{fetch.MORE: True, fetch.COOKIE: text})).client, CONTACT, TWO))
+        list(fetch.rows(Script(page(2, said={fetch.MORE: True, fetch.COOKIE: text})).client, CONTACT, TWO))
 
 
 def test_a_page_that_does_not_parse_is_asked_for_again_and_then_an_error() -> None:
