@@ -16,8 +16,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cio2d365 import __version__, connect, decisions, migration, settings, workbench
-from cio2d365.errors import MigrationError, SettingsError
+from cio2d365 import __version__, connect, decisions, migration, preflight, settings, workbench
+from cio2d365.errors import AuthorityError, MigrationError, SettingsError
 from cio2d365.migrate import signoff
 from cio2d365.show.progress import progress
 
@@ -193,6 +193,34 @@ def _literal(text: str) -> Any:
     except orjson.JSONDecodeError:
         return text
     return value if isinstance(value, bool | int | float) else text
+
+
+@app.command("connect")
+def connect_command(name: Name, env: Env = "sandbox", root: Root = HERE) -> None:
+    """Sign in; say who we are, what we may do and what stands in the way, in both systems. Only reads."""
+    found, environment = migration.load(root, name), _environment(env)
+    try:
+        connect.sign_in(found, environment, tell=_say)
+        seen = preflight.look(found, environment)
+    except AuthorityError as error:
+        _stop(str(error), preflight.REFUSED)
+    for line in preflight.lines(seen):
+        _say(line)
+    raise typer.Exit(seen.exit_code)
+
+
+@app.command("doctor")
+def doctor_command(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="A migration whose systems are asked too.")] = "",
+    root: Root = HERE,
+) -> None:
+    """Whether this machine is ready; with NAME also that migration's settings, variables and systems."""
+    from cio2d365 import doctor  # brings Jupyter's client, half a second
+
+    checks = [*doctor.local_checks(root, NOTEBOOKS), *(doctor.migration_checks(root, name) if name else ())]
+    for check in checks:
+        _say(str(check))
+    raise typer.Exit(0 if all(check.ok for check in checks) else 1)
 
 
 @app.command()

@@ -226,5 +226,6 @@ class TestFromFiles:
 def test_help_lists_the_commands_without_a_stack_trace() -> None:
     done = command("--help")
     assert done.code == 0
-    for name in ("new", "run", "confirm", "status", "lab", "simulate", "demo", "sign", "rollback", "verify", "params"):
+    for name in ("new", "run", "confirm", "status", "lab", "simulate", "demo", "sign", "rollback", "verify", "params",
+                 "connect", "doctor"):  # fmt: skip
         assert name in done.output
