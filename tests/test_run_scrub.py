@@ -56,3 +56,14 @@ def test_a_folder_inside_another_is_not_cut_in_two(tmp_path: Path) -> None:
     inner = tmp_path / "inner"
     clean = scrubbed(new_notebook(cells=[new_code_cell(f"{inner}/x {tmp_path}/y")]), [tmp_path, inner])
     assert clean.cells[0].source == "…/x …/y"
+
+
+@pytest.mark.parametrize("name", ["ACME_SECRET", "LOADER_KEY", "SECOND_CLIENT_SECRET_2", "App_Token"])
+def test_a_variable_whose_name_says_so_is_a_secret_too(name: str) -> None:
+    assert leaked("x s3cret-of-acme y", {name: "s3cret-of-acme"}) == name
+    assert redacted("x s3cret-of-acme y", {name: "s3cret-of-acme"}) == f"x [{name}] y"
+
+
+@pytest.mark.parametrize(("name", "value"), [("ACME_SECRET", "disabled"), ("KEYBOARD_LAYOUT", "en-us-international")])
+def test_short_values_and_other_names_are_ordinary_text(name: str, value: str) -> None:
+    assert leaked(f"x {value} y", {name: value}) is None

@@ -6,6 +6,7 @@ import copy
 import html
 import json
 import os
+import re
 import sys
 import tempfile
 import urllib.parse
@@ -15,6 +16,9 @@ from typing import Any
 
 SECRETS = ("CIO_APP_API_KEY", "DATAVERSE_CLIENT_SECRET", "DATAVERSE_CERTIFICATE_PASSWORD")
 SHORTEST_SECRET = 6
+# Settings may name other variables; their names say what they hold more often than not.
+SECRET_NAME = re.compile(r"(SECRET|KEY|PASSWORD|PASSWD|TOKEN|CREDENTIALS?)(_\d+)?$", re.IGNORECASE)
+SHORTEST_GUESSED = 12
 
 
 def scrubbed(notebook: Any, folders: Sequence[Path] = ()) -> Any:
@@ -67,23 +71,25 @@ def _shorten(output: Any, known: Sequence[str]) -> None:
 def leaked(text: str, environment: Mapping[str, str] = os.environ) -> str | None:
     """The name of a secret whose value is in `text`, also when encoded for JSON, HTML or an address; else None (L10).
 
-    A value under six characters cannot be told from ordinary text and is not looked for.
+    Secrets are the variables of the default settings and those whose name says so (`…_SECRET`, `…_KEY`, `…_TOKEN`). A
+    value under six characters, twelve for the latter, cannot be told from ordinary text and is not looked for.
     """
-    for name in SECRETS:
-        value = environment.get(name, "")
-        if len(value) >= SHORTEST_SECRET and any(form in text for form in _forms(value)):
-            return name
-    return None
+    found = (n for n, value in _secrets(environment).items() if any(form in text for form in _forms(value)))
+    return next(found, None)
 
 
 def redacted(text: str, environment: Mapping[str, str] = os.environ) -> str:
     """`text` with the values of the secrets replaced by their names."""
-    for name in SECRETS:
-        value = environment.get(name, "")
-        if len(value) >= SHORTEST_SECRET:
-            for form in _forms(value):
-                text = text.replace(form, f"[{name}]")
+    for name, value in _secrets(environment).items():
+        for form in _forms(value):
+            text = text.replace(form, f"[{name}]")
     return text
+
+
+def _secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    known = {name: environment.get(name, "") for name in SECRETS}
+    guessed = {n: v for n, v in environment.items() if SECRET_NAME.search(n) and len(v) >= SHORTEST_GUESSED}
+    return {name: value for name, value in (guessed | known).items() if len(value) >= SHORTEST_SECRET}
 
 
 def _forms(value: str) -> set[str]:
