@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Awaitable, Callable
 from email.utils import format_datetime
 from pathlib import Path
@@ -142,10 +143,23 @@ def _dated(service: Service, body: object, status: int = 200) -> Response:
     return JSONResponse(body, status, {"Date": format_datetime(service.org.clock.now(), usegmt=True)})
 
 
+def basic_credentials(header: str) -> dict[str, str]:
+    """Client id and secret of a Basic header, which the authority takes in place of form fields (RFC 6749, 2.3.1)."""
+    scheme, _, packed = header.partition(" ")
+    if scheme.lower() != "basic":
+        return {}
+    try:
+        name, _, secret = base64.b64decode(packed, validate=True).decode().partition(":")
+    except ValueError:
+        return {}
+    return {"client_id": unquote(name), "client_secret": unquote(secret)}
+
+
 def _token(service: Service) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         entry = service.arrive("POST", request.url.path)
-        form = dict(parse_qsl((await request.body()).decode()))
+        named = basic_credentials(request.headers.get("authorization", ""))
+        form = named | dict(parse_qsl((await request.body()).decode()))
         entry.identity = form.get("client_id", "")
         rule = service.choose_fault(Facts("POST", request.url.path, "Token", "", b""), entry)
         if rule is not None and rule.verb in ANSWER_VERBS:

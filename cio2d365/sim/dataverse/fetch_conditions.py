@@ -25,6 +25,16 @@ _PATTERNS = {
 _USER_OPERATORS = frozenset(
     {"eq-userid", "ne-userid", "eq-businessid", "ne-businessid", "eq-userteams", "eq-useroruserteams"}
 )
+_YEAR = "CAST(strftime('%Y', {c}) AS INTEGER)"
+_QUARTER = "(CAST(strftime('%m', {c}) AS INTEGER) + 2) / 3"
+# The fiscal year is the calendar year, its periods are quarters. Values come as period, then year.
+_FISCAL = {
+    "in-fiscal-year": f"({_YEAR} = ?)",
+    "in-fiscal-period": f"({_QUARTER} = ?)",
+    "in-fiscal-period-and-year": f"({_QUARTER} = ? AND {_YEAR} = ?)",
+    "in-or-before-fiscal-period-and-year": f"({_YEAR} * 4 + {_QUARTER} <= ? + 4 * ?)",
+    "in-or-after-fiscal-period-and-year": f"({_YEAR} * 4 + {_QUARTER} >= ? + 4 * ?)",
+}
 
 
 def condition_sql(context: Context, column: Column, name: str, operator: str, values: Sequence[str]) -> Piece:
@@ -41,6 +51,8 @@ def condition_sql(context: Context, column: Column, name: str, operator: str, va
         return _in_span(column, name, span, operator)
     if operator in ("on", "on-or-before", "on-or-after", "not-on"):
         return _on_day(column, name, operator, _first(values))
+    if operator in _FISCAL:
+        return _fiscal(column, name, operator, values)
     if operator in ("contain-values", "not-contain-values"):
         return _contain(name, operator, values)
     if operator in _PATTERNS:
@@ -155,6 +167,13 @@ def _on_day(column: Column, name: str, operator: str, value: str) -> Piece:
         "on-or-after": (f"({name} >= ?)", [begin]),
     }
     return tests[operator]
+
+
+def _fiscal(column: Column, name: str, operator: str, values: Sequence[str]) -> Piece:
+    _require_date(column, operator)
+    if len(values) != _FISCAL[operator].count("?") or not all(value.isdigit() for value in values):
+        raise ServiceError(400, "0x80041139", f"The values of '{operator}' are not valid.")
+    return _FISCAL[operator].format(c=name), [int(value) for value in values]
 
 
 def _pattern(column: Column, name: str, operator: str, value: str) -> Piece:

@@ -295,6 +295,7 @@ _IRREGULAR = {
     "EqualBusinessId": "eq-businessid",
     "NotEqualBusinessId": "ne-businessid",
     "EqualUserTeams": "eq-userteams",
+    "EqualUserOrUserTeams": "eq-useroruserteams",
     "DoesNotContainValues": "not-contain-values",
 }
 

@@ -226,3 +226,29 @@ def test_a_query_is_validated_without_running(api: httpx.Client) -> None:
 
     assert problems(people('<condition attribute="lastname" operator="null"/>')) == 0
     assert problems("<fetch/>") == 1
+
+
+@pytest.mark.parametrize(
+    ("operator", "numbers", "expected"),
+    [
+        ("in-fiscal-year", [1990], ["Ada"]),
+        ("in-fiscal-year", [1991], []),
+        ("in-fiscal-period", [2], ["Ada"]),
+        ("in-fiscal-period", [1], []),
+        ("in-fiscal-period-and-year", [2, 1990], ["Ada"]),
+        ("in-or-before-fiscal-period-and-year", [1, 1990], []),
+        ("in-or-before-fiscal-period-and-year", [4, 1990], ["Ada"]),
+        ("in-or-after-fiscal-period-and-year", [3, 1990], []),
+        ("in-or-after-fiscal-period-and-year", [4, 1989], ["Ada"]),
+        ("in-fiscal-period-and-year", [2], None),
+    ],
+)
+def test_fiscal_periods_are_quarters(
+    shop: httpx.Client, operator: str, numbers: list[int], expected: list[str] | None
+) -> None:
+    listed = "".join(f"<value>{number}</value>" for number in numbers)
+    response = fetch(shop, people(f'<condition attribute="birthdate" operator="{operator}">{listed}</condition>'))
+    if expected is None:
+        assert code(response) == "0x80041139"
+    else:
+        assert found(response) == expected
