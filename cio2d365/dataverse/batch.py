@@ -56,6 +56,8 @@ def send(client: Dataverse, requests: Sequence[Request]) -> list[Response]:
     may not be repeated keeps its answer, and then `is_unclear` tells that its end is not known. Raises OutcomeUnknown
     with the parts when nothing is known about any of them (F-16), Terminal when the answer cannot be read.
     """
+    if not requests:
+        return []
     answers = _counted(_parts(client, build(requests), requests), len(requests))
     for attempt in range(1, AGAIN_TRIES):
         again = [n for n, answer in enumerate(answers) if _goes_again(requests[n], answer)]
@@ -81,18 +83,21 @@ def send_change_set(client: Dataverse, requests: Sequence[Request]) -> list[Resp
 
     Raises OutcomeUnknown with the parts when it is not known whether they happened.
     """
+    if not requests:
+        return []
     request = build_change_set(requests)
-    for attempt in range(1, AGAIN_TRIES + 1):
+    attempt = 0
+    while True:
+        attempt += 1
         answers = _parts(client, request, requests)
-        failed = [a for a in answers if a.status >= 400]
-        if not failed:
+        failed = next((a for a in answers if a.status >= 400), None)
+        if failed is None:
             return _counted(answers, len(requests))
-        error = read_error(failed[0])
-        wait = wait_before(error.cause, attempt)
-        if attempt == AGAIN_TRIES or (wait is None and failed[0].status not in NOT_EXECUTED):
-            break
-        client.transport.pace.pause(_wait(failed[0], attempt))
-    raise refusal(replace(request, path=f"{request.path} (change set)"), error)
+        error = read_error(failed)
+        may_pass = failed.status in NOT_EXECUTED or wait_before(error.cause, attempt) is not None
+        if attempt == AGAIN_TRIES or not may_pass:
+            raise refusal(replace(request, path=f"{request.path} (change set)"), error)
+        client.transport.pace.pause(_wait(failed, attempt))
 
 
 def read(client: Dataverse, request: Request) -> Response:
@@ -133,11 +138,16 @@ def _multipart(parts: Sequence[bytes], requests: Sequence[Request]) -> Request:
 def _joined(kind: str, parts: Sequence[bytes]) -> tuple[str, bytes]:
     """A boundary that occurs in no part, and the parts between it."""
     content = b"".join(parts)
-    mark = f"{kind}_{sha256(content).hexdigest()[:32]}"
-    while mark.encode() in content:
-        mark += "_"
+    mark = _unused(f"{kind}_{sha256(content).hexdigest()[:32]}", content)
     line = f"--{mark}".encode()
     return mark, b"".join(line + b"\r\n" + part for part in parts) + line + b"--\r\n"
+
+
+def _unused(mark: str, content: bytes) -> str:
+    """The mark, made longer until it occurs nowhere."""
+    while mark.encode() in content:
+        mark += "_"
+    return mark
 
 
 def _http(head: str, request: Request) -> bytes:
@@ -243,7 +253,7 @@ def _goes_again(request: Request, answer: Response) -> bool:
         return False
     if answer.status in NOT_EXECUTED:
         return True
-    return request.repeatable and read_error(answer).cause in (Class.TRANSIENT, Class.LOCK)
+    return read_error(answer).cause in (Class.TRANSIENT, Class.LOCK) and not is_unclear(request, answer)
 
 
 def _wait(answer: Response, attempt: int) -> float:

@@ -11,7 +11,15 @@ import polars as pl
 
 from cio2d365.dataverse import requests
 from cio2d365.dataverse.codes import Class, ServerError, read_error
-from cio2d365.errors import AuthorityError, Conflict, PrivilegeError, RequestRejected, Terminal, Transient
+from cio2d365.errors import (
+    AuthorityError,
+    Conflict,
+    OutcomeUnknown,
+    PrivilegeError,
+    RequestRejected,
+    Terminal,
+    Transient,
+)
 from cio2d365.tables import Table
 from cio2d365.transport import Request, Response, Transport, retry_after
 
@@ -79,8 +87,9 @@ class Dataverse:
 
     def who_am_i(self) -> Identity:
         """The organisation and user behind the token."""
-        answer = self.send(requests.get("WhoAmI"))
-        body = cast(Row, self._json(answer, "WhoAmI"))
+        request = requests.get("WhoAmI")
+        answer = self.send(request)
+        body = cast(Row, parsed(request, answer))
         hint = answer.headers.get("x-ms-dop-hint") or "4"
         organization, user, unit = (str(body[k]).lower() for k in ("OrganizationId", "UserId", "BusinessUnitId"))
         return Identity(organization, user, unit, int(hint) if hint.isdigit() else 4)
@@ -92,7 +101,7 @@ class Dataverse:
     def stored(self, request: Request) -> Stored:
         """The row that a read, or a write with representation, answers with. Terminal when it comes without ETag."""
         answer = self.send(request)
-        row = self._json(answer, request.label)
+        row = parsed(request, answer)
         if not isinstance(row, dict) or not row.get("@odata.etag"):
             raise Terminal(f"{request.label}: the answer is not a row with its version")
         return Stored(row, str(row["@odata.etag"]), answer.status == 201)
@@ -154,11 +163,14 @@ class Dataverse:
                 continue
         raise Transient(f"{request.label} answered {TRIES} times with something that is not JSON: {answer.excerpt()}")
 
-    def _json(self, answer: Response, label: str) -> Any:
-        try:
-            return answer.json()
-        except ValueError:
-            raise Transient(f"{label}: the answer is not JSON: {answer.excerpt()}") from None
+
+def parsed(request: Request, answer: Response) -> Any:
+    """The JSON of an answer. When it is none a read failed, but a write has happened: OutcomeUnknown (F-17)."""
+    try:
+        return answer.json()
+    except ValueError:
+        kind = Transient if request.method == "GET" else OutcomeUnknown
+        raise kind(f"{request.label}: the answer is not JSON: {answer.excerpt()}") from None
 
 
 def _is_locked(answer: Response) -> bool:

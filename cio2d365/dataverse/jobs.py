@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from cio2d365.dataverse import requests
 from cio2d365.dataverse.addresses import guid
-from cio2d365.dataverse.client import Dataverse
+from cio2d365.dataverse.client import Dataverse, parsed
 from cio2d365.dataverse.codes import LONGEST_OF_PLUGINS, number, safe_text
 from cio2d365.dataverse.conditions import Condition, criteria
 from cio2d365.errors import InputError, OutcomeUnknown, Refused, Terminal, Transient
@@ -82,13 +82,13 @@ def start(
     """Start a job at once; its id. `name` must belong to this job alone: by it a lost answer is made up for."""
     request = delete_request(name, table, conditions, now or datetime.now(UTC))
     try:
-        answer = client.send(request)
+        answer = parsed(request, client.send(request))
     except OutcomeUnknown:
         found = jobs_named(client, name)
         if len(found) != 1:
             raise
         return found[0]
-    job = answer.json().get("JobId")
+    job = answer.get("JobId") if isinstance(answer, dict) else None
     if not isinstance(job, str):
         raise Terminal("BulkDelete: the answer names no job")
     return job

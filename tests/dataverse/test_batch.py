@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from cio2d365.dataverse import batch, requests
-from cio2d365.errors import Conflict, OutcomeUnknown, PrivilegeError, Refused, RequestRejected, Terminal
+from cio2d365.errors import Conflict, OutcomeUnknown, PrivilegeError, Refused, RequestRejected, Terminal, Transient
 from cio2d365.transport import Request, Response
 from tests.dataverse.scripted import ACCOUNT, CONTACT, Organisation, Script, guid, organisation
 
@@ -68,6 +68,13 @@ def test_a_boundary_occurs_in_no_part_even_when_a_value_holds_the_boundary_that_
     other = second.headers["Content-Type"].partition('"')[2].rstrip('"')
     assert other.encode() not in (stolen.body or b"")
     assert (second.body or b"").count(f"\r\n--{other}".encode()) == 1  # the end; the first line has no line before it
+    assert batch._unused("batch_1", b"--batch_1 --batch_1_") == "batch_1__"
+
+
+def test_nothing_to_send_is_not_sent() -> None:
+    script = Script()
+    assert (batch.send(script.client, []), batch.send_change_set(script.client, [])) == ([], [])
+    assert list(batch.send_all(script.client, [])) == []
 
 
 @pytest.mark.parametrize(
@@ -107,10 +114,14 @@ def test_a_body_may_hold_what_looks_like_a_boundary() -> None:
 MIXED = whole(DONE, (404, GONE, ""))
 
 
-@pytest.mark.parametrize(
-    "damaged", [Response(200, {"Content-Type": "text/html"}, b"<html>"), *[Response(200, KIND, MIXED[:n]) for n in
-                range(0, len(MIXED) - 2, 7)]]
-)  # fmt: skip
+DAMAGED = [
+    Response(200, {"Content-Type": "text/html"}, b"<html>"),
+    Response(200, KIND, MIXED.replace(b"HTTP/1.1 404", b"HTTP/1.1 lost")),
+    *[Response(200, KIND, MIXED[:n]) for n in range(0, len(MIXED) - 2, 7)],
+]
+
+
+@pytest.mark.parametrize("damaged", DAMAGED)
 def test_a_batch_answer_that_cannot_be_read_is_an_error(damaged: Response) -> None:
     with pytest.raises(Terminal):
         batch.parse(damaged)
@@ -171,6 +182,11 @@ def test_a_part_that_must_not_be_repeated_keeps_its_answer_and_is_unclear() -> N
     assert len(script.seen) == 1
 
 
+def test_a_part_that_the_server_rolled_back_goes_again_even_when_it_is_a_create() -> None:
+    script = Script(answer(refusal(500, "0x80044339"), DONE), answer(DONE))
+    assert statuses(batch.send(script.client, creates(2))) == [204, 204]
+
+
 def test_a_part_refused_for_its_content_does_not_go_again() -> None:
     script = Script(answer(refusal(400, "0x80044331"), refusal(403, "0x80040220")))
     assert statuses(batch.send(script.client, deletes(2))) == [400, 403]
@@ -207,6 +223,13 @@ def test_a_change_set_that_was_throttled_goes_again_as_a_whole() -> None:
     script = Script(answer(refusal(429, Retry_After="9")), answer(DONE, DONE))
     assert statuses(batch.send_change_set(script.client, creates(2))) == [204, 204]
     assert sum(script.clock.slept) == 9
+
+
+def test_a_change_set_that_stays_throttled_is_a_stop_that_can_be_resumed() -> None:
+    script = Script(*[answer(refusal(429, "0x80072322"))] * 9)
+    with pytest.raises(Transient, match="0x80072322"):
+        batch.send_change_set(script.client, creates(2))
+    assert len(script.seen) == 5
 
 
 def test_a_change_set_whose_end_is_unclear_names_its_parts() -> None:

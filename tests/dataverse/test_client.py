@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from cio2d365.dataverse import requests
-from cio2d365.dataverse.client import Dataverse
+from cio2d365.dataverse.client import Dataverse, Identity
 from cio2d365.errors import Conflict, PrivilegeError, Refused, RequestRejected, Terminal, Transient
 from cio2d365.tables import Table
 from cio2d365.transport import Pace, Request, Transport
@@ -173,3 +173,10 @@ def test_a_lock_that_never_ends_is_a_stop_that_can_be_resumed() -> None:
     play, _ = script(*[error(429, "0x80071151")] * 99)
     with pytest.raises(Transient, match="0x80071151"):
         client(play).send(requests.get("x"))
+
+
+@pytest.mark.parametrize(("hint", "parallel"), [("12", 12), ("", 4), ("many", 4)])
+def test_who_we_are_comes_with_the_servers_hint_or_a_careful_one(hint: str, parallel: int) -> None:
+    body = {"OrganizationId": "O", "UserId": "U", "BusinessUnitId": "B"}
+    answer, _ = script(httpx.Response(200, json=body, headers={"x-ms-dop-hint": hint}))
+    assert client(answer).who_am_i() == Identity("o", "u", "b", parallel)

@@ -166,8 +166,11 @@ def test_good_rows_stay_when_others_fail(emptied: Organisation) -> None:
     }
 
 
-def test_an_upsert_replaces_and_a_delete_removes(emptied: Organisation) -> None:
+def test_an_update_adds_an_upsert_replaces_and_a_delete_removes(emptied: Organisation) -> None:
     elastic.upsert(emptied.client, EVENT, events(3, cio_a="a"))
+    elastic.update(emptied.client, EVENT, [{"cio_eventid": guid(0), "cio_name": "new"}])
+    assert sorted(r["cio_name"] for r in emptied.rows("cio_event")) == ["e1", "e2", "new"]
+    assert {r["cio_a"] for r in emptied.rows("cio_event")} == {"a"}
     assert ends(elastic.upsert(emptied.client, EVENT, events(2))) == ["updated", "updated"]
     assert sorted(str(r.get("cio_a")) for r in emptied.rows("cio_event")) == ["None", "None", "a"]
     assert elastic.delete(emptied.client, EVENT, events(5)).outcomes == ()

@@ -202,6 +202,20 @@ def test_above_the_limit_of_the_service_the_ids_are_counted_page_by_page() -> No
     assert len(list(asked(script.seen[1]).iter("condition"))) == 1
 
 
+def test_another_refusal_of_a_count_is_raised() -> None:
+    script = Script(refused(400, "0x80041103", "no such attribute"))
+    with pytest.raises(RequestRejected, match="no such attribute"):
+        counts.exact(script.client, CONTACT)
+    assert len(script.seen) == 1
+
+
+def test_an_aggregate_over_too_many_rows_says_so() -> None:
+    script = Script(refused(400, "0x8004E023", "AggregateQueryRecordLimit exceeded."))
+    with pytest.raises(RequestRejected, match=r"AggregateQueryRecordLimit exceeded") as caught:
+        list(fetch.rows(script.client, CONTACT, fetch.count(CONTACT)))
+    assert caught.value.code == 0x8004E023
+
+
 def test_a_page_that_fails_gives_no_count() -> None:
     limit = refused(400, "0x8004E023")
     with pytest.raises(RequestRejected):

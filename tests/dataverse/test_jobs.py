@@ -84,6 +84,11 @@ def test_a_job_whose_start_is_unclear_is_found_by_its_name_or_stays_unclear(
     assert [r.method for r in script.seen] == ["POST", "GET"]
 
 
+def test_a_job_whose_answer_is_cut_is_found_by_its_name() -> None:
+    script = Script(httpx.Response(200, content=b'{"JobI'), rows({"asyncoperationid": JOB}))
+    assert jobs.start(script.client, "x", CONTACT, RUN) == JOB
+
+
 def test_an_answer_without_a_job_is_an_error() -> None:
     with pytest.raises(Terminal, match="names no job"):
         jobs.start(Script(httpx.Response(200, json={})).client, "x", CONTACT, RUN)

@@ -13,7 +13,16 @@ import pytest
 
 from cio2d365.dataverse import addresses, requests
 from cio2d365.dataverse.options import WriteOptions
-from cio2d365.errors import Conflict, InputError, RequestRejected, SchemaConflict, SettingsError, Terminal
+from cio2d365.errors import (
+    Conflict,
+    InputError,
+    OutcomeUnknown,
+    RequestRejected,
+    SchemaConflict,
+    SettingsError,
+    Terminal,
+    Transient,
+)
 from cio2d365.tables import Key, Lookup, Table
 from cio2d365.transport import Request
 from tests.dataverse.scripted import ACCOUNT, CONTACT, ORIGIN, Organisation, Script, guid, organisation, refused
@@ -140,6 +149,15 @@ def test_a_row_without_its_version_is_an_error() -> None:
         script.client.stored(requests.row(CONTACT, guid(1), ["lastname"]))
 
 
+def test_a_write_whose_answer_does_not_parse_has_happened_and_is_not_sent_again() -> None:
+    write = requests.with_representation(requests.update_row(CONTACT, guid(1), {}), ["lastname"])
+    script = Script(httpx.Response(200, content=b'{"lastn'))
+    with pytest.raises(OutcomeUnknown, match="not JSON"):
+        script.client.stored(write)
+    with pytest.raises(Transient, match="not JSON"):
+        Script(httpx.Response(200, content=b"<html>")).client.stored(requests.row(CONTACT, guid(1), []))
+
+
 # --- many rows --------------------------------------------------------------------------------------------------------
 
 
@@ -220,6 +238,13 @@ def test_what_was_chosen_is_in_every_write() -> None:
 def test_a_caller_is_a_guid_and_never_another_header(caller: str) -> None:
     with pytest.raises(SettingsError, match="GUID"):
         WriteOptions(caller)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_the_tables_that_lookups_point_to_are_told_when_asked_for(asked: bool) -> None:
+    request = requests.rows_by_id(CONTACT, [guid(1)], ["contactid"], lookup_tables=asked)
+    assert ("lookuplogicalname" in request.headers["Prefer"]) is asked
+    assert "odata.maxpagesize=5000" in request.headers["Prefer"]
 
 
 # --- against the simulated service ------------------------------------------------------------------------------------
