@@ -19,7 +19,8 @@ PUBLISHER = "cio2d365"
 SOLUTION = "cio_migration"
 OPTION_VALUE_PREFIX = 72700
 STANDARD = ("account", "contact", "lead")
-OWN_TABLES = ("cio_event", "cio_anonymous_event", "cio_relationship", "cio_campaignmember")
+OWN_TABLES = ("cio_event", "cio_anonymous_event", "cio_relationship")
+CAMPAIGN_MEMBER = "cio_campaignmember"
 NAME_LENGTH = 50
 MADE_BY = "Made by the Customer.io migration"  # description of every table of ours, whatever its prefix
 
@@ -101,7 +102,7 @@ def object_tables(types: Iterable[Mapping[str, object]], company_type: str, pref
     they are made, so that a new one never changes the name of an older one (L3).
     """
     names: dict[str, str] = {}
-    taken = set(OWN_TABLES)
+    taken = {*OWN_TABLES, CAMPAIGN_MEMBER}
     for row in sorted(types, key=lambda r: _natural(str(r["object_type_id"]))):
         type_id = str(row["object_type_id"])
         if type_id != company_type:
