@@ -181,13 +181,15 @@ def missing_options(wanted: Iterable[Option], there: Iterable[Option]) -> list[O
 
 
 def _table_changes(wanted: Table, existing: Table | None, around: Environment) -> Iterator[Change]:
+    """A primary name column is made with its table, and counts as part of it."""
     if wanted.custom and existing is None:
         yield Change("table", wanted.name, wanted.name, "create", _table_words(wanted), "", wanted)
     elif wanted.custom and existing is not None:
         yield _compared_table(wanted, existing)
     for column in wanted.columns:
-        if existing is not None or column.name != wanted.primary_name:
-            yield from _column_changes(wanted.name, column, existing.column(column.name) if existing else None)
+        there = existing.column(column.name) if existing else None
+        if column.name != wanted.primary_name or (there is not None and not fits(column, there)):
+            yield from _column_changes(wanted.name, column, there)
     for lookup in wanted.lookups:
         yield from _lookup_changes(wanted.name, lookup, existing.lookup(lookup.name) if existing else None)
     yield from (_key_change(wanted.name, key, existing.keys if existing else ()) for key in wanted.keys)

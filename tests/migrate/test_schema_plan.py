@@ -43,7 +43,7 @@ def only(found: tuple[Change, ...]) -> Change:
 def test_options_that_our_choice_lacks_are_inserted_one_by_one() -> None:
     found = compared(boat(sail(GAFF, LUG, SPRIT)), boat(sail(LUG, custom=True)))
     assert states(found, "column", "option") == [
-        ("cio_name", "equal"), ("cio_sail", "equal"), ("cio_sail 727000000", "create"), ("cio_sail 727000002", "create")
+        ("cio_sail", "equal"), ("cio_sail 727000000", "create"), ("cio_sail 727000002", "create")
     ]  # fmt: skip
 
 
@@ -117,6 +117,11 @@ def test_a_time_that_is_the_same_everywhere_is_not_the_time_of_the_reader() -> N
 def test_a_day_is_a_day_however_the_target_names_its_behaviour() -> None:
     day = Column("cio_day", "date", "Day")
     assert compared(boat(day), boat(replace(day, behavior="DateOnly"))).conflicts == ()
+
+
+def test_a_primary_name_that_is_too_short_is_a_conflict() -> None:
+    found = compared(boat(), boat(columns=(replace(NAME, length=50),)))
+    assert [(c.kind, c.name) for c in found.conflicts] == [("column", "cio_name")]
 
 
 # --- lookups ----------------------------------------------------------------------------------------------------------
@@ -212,7 +217,7 @@ def test_the_frame_has_a_row_for_each_component_and_the_summary_one_for_each_tab
     frame = found.frame()
     assert frame.columns == ["table", "kind", "name", "state", "wanted", "existing"]
     assert frame.height == len(found.changes)
-    assert found.summary().rows() == [("cio_boat", 1, 3, 0, 1)]
+    assert found.summary().rows() == [("cio_boat", 1, 2, 0, 1)]
 
 
 def test_problems_come_as_a_frame_too() -> None:
