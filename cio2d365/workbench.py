@@ -292,14 +292,18 @@ def provision_schema(
     *,
     apply: bool,
     progress: Progress,
+    table_limit: int | None = None,
 ) -> provision.SchemaPlan:
-    """Create what is missing, or, without `apply`, nothing; the plan as it is afterwards. GateError for production."""
+    """Create what is missing, or, without `apply`, nothing; the plan as it is afterwards. GateError for production.
+
+    `table_limit` is how many custom tables the licence allows; None only warns above what a Professional one allows.
+    """
     if not apply:
-        return provision.compare(wanted, client)
+        return provision.compare(wanted, client, table_limit=table_limit)
     signoff.require(migration, environment)
-    live = provision.apply(wanted, client, progress=progress)
+    live = provision.apply(wanted, client, progress=progress, table_limit=table_limit)
     save_schema(migration, environment, wanted, live)
-    return provision.compare(wanted, client)
+    return provision.compare(wanted, client, table_limit=table_limit)
 
 
 def save_schema(
