@@ -45,9 +45,14 @@ def remove(target: World, client: Dataverse | None = None, *, allow_rows: bool =
     return removal.apply_removal(client or target.client, progress=nothing, allow_rows=allow_rows)
 
 
+def asking(origin: str) -> httpx.Client:
+    """A client of nobody's making; the whole schema in one answer takes its time on a busy machine."""
+    return httpx.Client(base_url=f"{origin}/api/data/v9.2/", headers={"Authorization": "Bearer dev-token"}, timeout=120)
+
+
 def left(target: World) -> list[str]:
     """Everything with our prefix that the organisation still holds, as it says itself."""
-    with httpx.Client(base_url=f"{target.origin}/api/data/v9.2/", headers={"Authorization": "Bearer dev-token"}) as c:
+    with asking(target.origin) as c:
         strong = {"Consistency": "Strong"}
         tables = c.get("EntityDefinitions?$select=LogicalName&$expand=Attributes,Keys", headers=strong).json()["value"]
         choices = c.get("GlobalOptionSetDefinitions", headers=strong).json()["value"]
