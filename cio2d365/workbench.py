@@ -16,6 +16,7 @@ from cio2d365.customerio.source import Source
 from cio2d365.dataverse import audit as audits
 from cio2d365.dataverse.audit import Audit
 from cio2d365.dataverse.client import Dataverse
+from cio2d365.dataverse.findings import Finding, findings
 from cio2d365.dataverse.metadata import read_tables
 from cio2d365.decide import events, field_maps, mapping, split, traits, values
 from cio2d365.decide.event_profile import EventProfile, profile_events
@@ -123,6 +124,17 @@ def audit_target(migration: Migration, environment: Environment, client: Dataver
     migration.save_target(environment, read_tables(client, known))
     artefacts.write_json(migration.environment(environment) / "audit.json", audits.to_document(audit))
     return audit
+
+
+def target_findings(migration: Migration, environment: Environment, audit: Audit) -> list[Finding]:
+    """What the audit means for this migration; the tables that it will add count against the licence (SR-105)."""
+    wanted = {*schema.OWN_TABLES, *object_tables(migration).values()}
+    return findings(audit, environment, own_tables=len(wanted - set(audit.custom_tables)))
+
+
+def serious(found: Iterable[Finding]) -> int:
+    """How many findings somebody has to decide on or repair."""
+    return sum(finding.severity != "note" for finding in found)
 
 
 def object_tables(migration: Migration) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -19,7 +20,7 @@ PROFESSIONAL_TABLES = 15  # a right of use in the licensing guide; nothing stops
 STORAGE_LEFT = 0.15  # below this share the administrators are warned (dataverse-api 8.3)
 OUR_PREFIX, OUR_PUBLISHER = "cio", "cio2d365"
 ORDER: tuple[Weight, ...] = ("block", "warn", "note")
-WORDS = {"block": "blocks", "warn": "attention", "note": "good to know"}
+WORDS = {"block": "blocking", "warn": "to decide", "note": "good to know"}
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ def _owners(audit: Audit) -> Iterator[Finding]:
         yield Finding(
             "note",
             "owners",
-            f"{len(disabled):,} of {len(people):,} users are disabled",
+            f"of {len(people):,} users, {len(disabled):,} {_are(disabled)} disabled",
             "rows cannot be given to them; they keep what they own",
             "choose a fallback owner if the source's owners are to be kept",
         )
@@ -200,10 +201,14 @@ def _owners(audit: Audit) -> Iterator[Finding]:
         yield Finding(
             "note",
             "owners",
-            f"{len(roleless):,} enabled users have no security role",
+            f"of {len(people):,} users, {len(roleless):,} {_are(roleless)} enabled but without a security role",
             "rows cannot be given to them either",
             "give them their roles before the load, or let the fallback owner have the rows",
         )
+
+
+def _are(group: Sized) -> str:
+    return "is" if len(group) == 1 else "are"
 
 
 def _publishers(audit: Audit) -> Iterator[Finding]:
@@ -295,13 +300,12 @@ def _named(group: list[Automation]) -> str:
 def _managed_automation(audit: Audit) -> Iterator[Finding]:
     managed = [a for a in audit.automation if a.managed]
     if managed:
-        tables = sorted({a.table for a in managed if a.table != ALL_TABLES})
-        waiting = sum(a.waits for a in managed)
+        tables = ", ".join(sorted({a.table for a in managed if a.table != ALL_TABLES})) or ALL_TABLES
+        steps, waiting = "step" if len(managed) == 1 else "steps", sum(a.waits for a in managed)
         yield Finding(
             "note",
             "automation",
-            f"installed solutions run {len(managed):,} steps on {', '.join(tables) or ALL_TABLES}, {waiting:,} of them "
-            "while rows are written",
+            f"installed solutions run {len(managed):,} {steps} on {tables}, {waiting:,} of them while rows are written",
             "Microsoft's own are part of the product; those of other vendors count like the customer's",
             "look through the list for vendors other than Microsoft",
         )
@@ -313,7 +317,7 @@ def _duplicate_rules(audit: Audit) -> Iterator[Finding]:
         yield Finding(
             "note",
             "duplicates",
-            f"{len(audit.duplicate_rules):,} duplicate detection rules are published on {', '.join(tables)}",
+            f"duplicate detection rules are published on {', '.join(tables)}: {len(audit.duplicate_rules):,}",
             "the load does not ask for them, so no row is refused; people who edit a loaded row may be warned",
             "expect questions about rows that share an e-mail address",
         )
@@ -392,13 +396,16 @@ def _marketing(audit: Audit) -> Iterator[Finding]:
 
 
 def _unread(audit: Audit) -> Iterator[Finding]:
-    for what, group in groupby(audit.unread, key=lambda unread: unread.what):
+    for what, reason in {unread.what: unread.reason for unread in audit.unread}.items():
+        lacking = re.search(r"\bprv\w+", reason)
         yield Finding(
             "warn",
             "audit",
             f"could not be read: {what}",
-            f"nothing is known about it ({next(group).reason})",
-            "give the load user the right to read it and audit again, or ask the customer's administrator",
+            "nothing is known about it: " + (f"the load user lacks {lacking[0]}" if lacking else reason),
+            f"add {lacking[0]} to its role and audit again, or ask the customer's administrator"
+            if lacking
+            else "ask the customer's administrator",
         )
 
 

@@ -33,16 +33,21 @@ RIGHTS: Mapping[str, tuple[str, Weight]] = {
 }
 SCHEMA = "create the schema (04_schema)"
 OTHERS: Mapping[str, tuple[str, Weight]] = {
+    "prvReadPublisher": ("find publishers and their prefixes", "block"),
+    "prvReadSolution": ("find our solution", "block"),
     "prvCreatePublisher": ("create our publisher", "block"),
     "prvCreateSolution": ("create our solution", "block"),
     "prvWriteSolution": ("put components into our solution", "block"),
     **dict.fromkeys(
         ("prvCreateEntity", "prvReadEntity", "prvCreateAttribute", "prvReadAttribute", "prvCreateRelationship",
-         "prvReadRelationship", "prvCreateEntityKey", "prvReadEntityKey", "prvCreateOptionSet"),
+         "prvReadRelationship", "prvCreateEntityKey", "prvReadEntityKey", "prvCreateOptionSet", "prvReadOptionSet"),
         (SCHEMA, "block"),
     ),
     "prvWriteEntity": ("change our own tables later", "warn"),
     "prvWriteAttribute": ("change our own columns later", "warn"),
+    "prvReadQuery": ("find views", "block"),
+    "prvCreateQuery": ("create views", "block"),
+    "prvWriteQuery": ("change our own views later", "warn"),
     "prvPublishCustomization": ("publish the schema", "block"),
     "prvOverrideCreatedOnCreatedBy": ("keep the date on which a person was created", "block"),
     "prvBulkDelete": ("clear many rows by a job of the server, beyond the undo of a run", "note"),

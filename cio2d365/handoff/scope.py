@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import polars as pl
 
@@ -19,45 +19,8 @@ class Target(Protocol):
     """What is read of the target's audit."""
 
     @property
-    def organization_id(self) -> str:
-        """The organisation."""
-
-    @property
-    def custom_tables(self) -> tuple[str, ...]:
-        """The customer's own tables."""
-
-    @property
-    def publisher_prefixes(self) -> tuple[str, ...]:
-        """Prefixes of publishers."""
-
-    @property
-    def journeys_installed(self) -> bool:
-        """Whether Customer Insights - Journeys is there."""
-
-    @property
-    def users(self) -> int:
-        """How many users."""
-
-    @property
     def disabled_users(self) -> tuple[str, ...]:
         """Addresses of disabled users."""
-
-    @property
-    def parallel_hint(self) -> int:
-        """How many requests at once the service recommends."""
-
-
-def target_facts(audit: Target) -> dict[str, Any]:
-    """Facts about the target for a report."""
-    return {
-        "organisation": audit.organization_id,
-        "custom tables of the customer": len(audit.custom_tables),
-        "publisher prefixes": ", ".join(audit.publisher_prefixes),
-        "Customer Insights - Journeys": "installed" if audit.journeys_installed else "not installed",
-        "users": audit.users,
-        "disabled users": ", ".join(audit.disabled_users) or "none",
-        "parallel requests recommended": audit.parallel_hint,
-    }
 
 
 def estimate(counts: Mapping[str, int]) -> pl.DataFrame:

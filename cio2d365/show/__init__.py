@@ -5,6 +5,7 @@ nothing is printed. In a live kernel charts are widgets; in a headless run (`CIO
 drawings from which `render` makes a report that works offline.
 """
 
+from cio2d365.show import target
 from cio2d365.show.blocks import callout, cards, findings, outcome
 from cio2d365.show.charts import Chart, bars, columns_over_time, histogram, stacked
 from cio2d365.show.display import Display
@@ -31,5 +32,6 @@ __all__ = [
     "setup",
     "stacked",
     "table",
+    "target",
     "threshold_preview",
 ]

@@ -130,40 +130,55 @@ def diff(
     The state is said in words and by a sign as well as by colour. Raises InputError for a state that is not known.
     """
     frame = frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(list(frame))
+    return stated(frame, title, states=PLAN_STATES, heading="Plan", labels=labels, rows=rows)
+
+
+def stated(
+    frame: pl.DataFrame,
+    title: str,
+    *,
+    states: Mapping[str, tuple[str, str, str]],
+    heading: str,
+    labels: Mapping[str, str] | None = None,
+    rows: int = 200,
+) -> Display:
+    """One row per thing with its `state`, in the order of `states`: state → sign, wording, css class.
+
+    Raises InputError for a state that is not known.
+    """
     if frame.is_empty():
         return Display(_diff_html(title, Markup(""), Markup(""), _foot(0, 0, None)), f"{title}: empty")
-    unknown = set(frame["state"].to_list()) - set(PLAN_STATES)
+    unknown = set(frame["state"].to_list()) - set(states)
     if unknown:
-        raise InputError(f"a plan has no state {min(map(str, unknown))!r}; there are {', '.join(PLAN_STATES)}")
-    ordered = frame.sort(pl.col("state").replace_strict(_rank()), maintain_order=True)
-    return _diff(ordered, title, labels or {}, rows)
+        raise InputError(f"{title}: there is no state {min(map(str, unknown))!r}; there are {', '.join(states)}")
+    rank = {state: rank for rank, state in enumerate(states)}
+    ordered = frame.sort(pl.col("state").replace_strict(rank), maintain_order=True)
+    return _stated(ordered, title, states, heading, labels or {}, rows)
 
 
-def _rank() -> dict[str, int]:
-    return {state: rank for rank, state in enumerate(PLAN_STATES)}
-
-
-def _diff(frame: pl.DataFrame, title: str, labels: Mapping[str, str], rows: int) -> Display:
+def _stated(
+    frame: pl.DataFrame,
+    title: str,
+    states: Mapping[str, tuple[str, str, str]],
+    heading: str,
+    labels: Mapping[str, str],
+    rows: int,
+) -> Display:
     rest = frame.drop("state")
     shown = rest.head(rows)
-    states = frame["state"].to_list()
+    given = frame["state"].to_list()
     body = joined(
-        Markup('<tr class="cio-{}"><td class="cio-state">{}</td>{}').format(
-            PLAN_STATES[state][2], _state_text(state), _row(values, shown, {})[len("<tr>") :]
+        Markup('<tr class="cio-{}"><td class="cio-state">{} {}</td>{}').format(
+            states[state][2], *states[state][:2], _row(values, shown, {})[len("<tr>") :]
         )
-        for state, values in zip(states, shown.iter_rows(), strict=False)
+        for state, values in zip(given, shown.iter_rows(), strict=False)
     )
-    counted = ", ".join(f"{states.count(s):,} {PLAN_STATES[s][1]}" for s in PLAN_STATES if s in states)
+    counted = ", ".join(f"{given.count(s):,} {states[s][1]}" for s in states if s in given)
     summary = Markup('<p class="cio-lead">{}</p>').format(counted)
-    head = Markup('<th scope="col">Plan</th>{}').format(_head(rest, labels, {}))
+    head = Markup('<th scope="col">{}</th>{}').format(heading, _head(rest, labels, {}))
     grid = _scrolled(title, head, body, shown.height)
     html = _diff_html(title, summary, grid, _foot(frame.height, shown.height, None))
     return Display(html, f"{title}: {counted}")
-
-
-def _state_text(state: str) -> str:
-    sign, wording, _ = PLAN_STATES[state]
-    return f"{sign} {wording}"
 
 
 def _diff_html(title: str, summary: Markup, grid: Markup, foot: Markup) -> Markup:

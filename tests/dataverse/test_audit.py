@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,8 +13,9 @@ from cio2d365.dataverse.audit import WRITTEN, Audit, read_audit, to_document
 from cio2d365.dataverse.client import Dataverse
 from cio2d365.dataverse.owners import owners
 from cio2d365.errors import AuthorityError, PrivilegeError
+from cio2d365.migrate import provision, schema
 from cio2d365.sim.dataverse.service import Service
-from tests.migrate.world import TOKEN, dataverse, serving
+from tests.migrate.world import TOKEN, dataverse, nothing, serving
 
 CRM = "Microsoft.Dynamics.CRM."
 
@@ -337,3 +339,37 @@ def test_its_document_holds_everything_and_the_prefixes(place: Place) -> None:
     assert document["publisher_prefixes"] == list(audit.publisher_prefixes)
     assert document["organization"]["id"] == audit.organization_id
     assert len(document["privileges"]) == len(audit.privileges)
+
+
+def documented() -> tuple[list[str], list[str]]:
+    """Rights on tables, and the other privileges, that docs/permissions.md lists, without optional ones."""
+    lines = (Path(__file__).parents[2] / "docs" / "permissions.md").read_text(encoding="utf-8").splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    others = [row[0].strip("`") for row in cells if row[0].startswith("`prv") and row[2] != "optional"]
+    return [row[0].replace(" ", "") for row in cells if len(row) == 2 and row[0][0].isupper()], others
+
+
+def test_the_documented_role_lacks_nothing(place: Place) -> None:
+    rights, others = documented()
+    user = place.api.get("WhoAmI").json()["UserId"]
+    read = ("User", "Team", "Role", "BusinessUnit", "SdkMessageProcessingStep", "SdkMessage", "SdkMessageFilter",
+            "Workflow", "DuplicateRule", "AppModule", "CallbackRegistration", "Organization", "RecycleBinConfig",
+            "UserSettings", "TimeZoneDefinition", "TransactionCurrency")  # fmt: skip
+    names = [f"prv{right}{table.title()}" for table in WRITTEN for right in rights]
+    grants = dict.fromkeys([*names, *others, *(f"prvRead{name}" for name in read)], "Global")
+    role = {"name": "Customer.io migration", "privileges": grants, "users": [user]}
+    place.control.post("roles", json=role).raise_for_status()
+    audit = place.audit()
+    assert (audit.unread, audit.missing) == ((), ())
+    assert {p.name for p in audit.privileges if not p.enough} == {"prvBulkDelete", "prvBypassCustomBusinessLogic"}
+
+
+def test_the_documented_role_creates_the_schema(place: Place) -> None:
+    _, others = documented()
+    user = place.api.get("WhoAmI").json()["UserId"]
+    role = {"name": "Customer.io migration", "privileges": dict.fromkeys(others, "Global"), "users": [user]}
+    place.control.post("roles", json=role).raise_for_status()
+    tables = provision.apply(
+        schema.wanted({}, [], {"2": ("cio_course", "Course")}), place.client, progress=nothing, sleep=lambda _: None
+    )
+    assert "cio_event" in tables

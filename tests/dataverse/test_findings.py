@@ -82,12 +82,12 @@ PERSON = Owner("1", "person", "Dora", "dora@x.example")
          ["contact.parentcustomerid"]),
         (replace(QUIET, automation=(automation(),)), "warn", ["'Score' (contact: Create)", "refuse rows"]),
         (replace(QUIET, automation=(automation(waits=False),)), "warn", ["'Score'", "once per loaded row"]),
-        (replace(QUIET, automation=(automation(managed=True),)), "note", ["1 steps on contact", "1 of them"]),
-        (replace(QUIET, duplicate_rules=(DuplicateRule("lead", "Same mail"),)), "note", ["1 duplicate", "lead"]),
-        (replace(QUIET, owners=(replace(PERSON, disabled=True, obstacle=DISABLED),)), "note", ["1 of 1 users"]),
-        (replace(QUIET, owners=(replace(PERSON, obstacle=NO_ROLE),)), "note", ["no security role"]),
-        (replace(QUIET, unread=(Unread("plug-in steps", "GET x: 403 no"),)), "warn",
-         ["could not be read: plug-in steps", "403 no"]),
+        (replace(QUIET, automation=(automation(managed=True),)), "note", ["1 step on contact", "1 of them"]),
+        (replace(QUIET, duplicate_rules=(DuplicateRule("lead", "Same mail"),)), "note", ["published on lead: 1"]),
+        (replace(QUIET, owners=(replace(PERSON, disabled=True, obstacle=DISABLED),)), "note", ["1 is disabled"]),
+        (replace(QUIET, owners=(replace(PERSON, obstacle=NO_ROLE),)), "note", ["1 is enabled but without"]),
+        (replace(QUIET, unread=(Unread("plug-in steps", "404 no"), Unread("plug-in steps", "404 no"))), "warn",
+         ["could not be read: plug-in steps", "404 no"]),
         (replace(QUIET, privileges=(privilege("Create"),)), "block",
          ["lacks Create on contact", "do Create", "prvCreateX"]),
         (replace(QUIET, privileges=(privilege("Read", "Local"),)), "block", ["Read beyond rows of its business unit"]),
@@ -122,6 +122,15 @@ def test_a_rule_speaks(audit: Audit, severity: str, words: list[str]) -> None:
 )
 def test_a_rule_is_silent(audit: Audit) -> None:
     assert findings(audit, "sandbox") == []
+
+
+def test_a_refused_read_names_the_privilege_not_the_servers_sentence() -> None:
+    unread = Unread(
+        "publishers", "GET /api: 403 0x80040220 Principal user (Id=1) is missing prvReadPublisher privilege"
+    )
+    found = only(replace(QUIET, unread=(unread,)))
+    assert found.means == "nothing is known about it: the load user lacks prvReadPublisher"
+    assert found.do.startswith("add prvReadPublisher to its role")
 
 
 def test_lacks_on_one_table_are_one_finding() -> None:

@@ -31,7 +31,8 @@ OTHERS = (
     "prvActOnBehalfOfAnotherUser",
     "prvPublishCustomization",
 )
-_SUFFIXES = {"systemuser": "User", "annotation": "Note", "activityparty": "Activity", "activitypointer": "Activity"}
+_SUFFIXES = {"systemuser": "User", "annotation": "Note", "activityparty": "Activity", "activitypointer": "Activity",
+             "savedquery": "Query", "solutioncomponent": "Solution"}  # fmt: skip
 _SELLING = ("account", "contact", "lead", "campaign", "campaignresponse", "list", "listmember", "annotation")
 _MAKING = ("publisher", "solution", "solutioncomponent", "savedquery")
 ADMINISTRATOR, CUSTOMIZER, SALESPERSON, BASIC = "System Administrator", "System Customizer", "Salesperson", "Basic User"
