@@ -26,7 +26,7 @@ from .people import form_page, redirect_target
 from .service import Service
 from .wire import Drop, given_answer, response_for
 
-_METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE"]
+_METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE", "OPTIONS", "TRACE"]
 _LONGEST_URL = 32_768
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -49,9 +49,13 @@ def create_app(
     `seed` makes ids of a fresh organisation repeatable (0 = random).
     """
     service = Service(state_dir, tenant_id, client_id, client_secret, seed)
-    app = _Application(routes=_routes(service))
+    app = _Application(routes=_routes(service), exception_handlers={404: _no_such_address})
     app.state.service = service
     return app
+
+
+async def _no_such_address(request: Request, error: Exception) -> Response:
+    return response_for(error_answer(unknown_segment(request.url.path)), None)
 
 
 def _routes(service: Service) -> list[BaseRoute]:

@@ -50,7 +50,10 @@ class Result:
 def run_batch(context: Context, run: Runner) -> Answer:
     """Execute a batch one group after another; without continue-on-error the first failure ends it."""
     groups = list(_groups(context.headers.get("content-type", ""), context.body))
-    if sum(len(group.parts) for group in groups) > _MOST_OPERATIONS:
+    number = sum(len(group.parts) for group in groups)
+    if not number:
+        raise malformed("The batch holds no request.")
+    if number > _MOST_OPERATIONS:
         raise ServiceError(
             400, "0x80040315", f"The number of requests in the batch exceeds the maximum of {_MOST_OPERATIONS}."
         )

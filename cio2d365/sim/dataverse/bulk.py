@@ -39,6 +39,8 @@ def read_targets(table: Table, body: Any) -> list[dict[str, Any]]:
     targets = body.get("Targets") if isinstance(body, dict) else None
     if not isinstance(targets, list):
         raise payload_error(table.set_name, "The parameter 'Targets' is missing or not a collection.")
+    if not targets:
+        raise ServiceError(400, "0x80040203", "The collection 'Targets' must not be empty.")
     for target in targets:
         _check_type(table, target)
     return targets

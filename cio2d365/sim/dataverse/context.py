@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from .errors import ServiceError
+from .errors import ServiceError, bad_query
 from .organization import Organization
 
 API_ROOT = "/api/data/v9.2/"
@@ -88,8 +88,13 @@ class Context:
 
     @cached_property
     def query(self) -> dict[str, str]:
-        """Query options; a plus is a space, as for every HTTP form."""
-        return dict(parse_qsl(self.raw_query, keep_blank_values=True))
+        """Query options; a plus is a space, as for every HTTP form. Raises 400 for a system option given twice."""
+        pairs = parse_qsl(self.raw_query, keep_blank_values=True)
+        names = [name for name, _ in pairs if name.startswith("$")]
+        for name in names:
+            if names.count(name) > 1:
+                raise bad_query(f"Query option '{name}' was specified more than once, but it must be unique.")
+        return dict(pairs)
 
     @cached_property
     def aliases(self) -> dict[str, str]:

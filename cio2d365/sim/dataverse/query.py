@@ -23,6 +23,7 @@ from .store import quoted, type_column
 
 PAGE_LIMIT = 5000
 COUNT_LIMIT = 5000
+_MOST_TOP = 2_147_483_647
 _OPTIONS = re.compile(r"\$(\w+)=((?:[^;()]|\([^()]*\))*)")
 _ALLOWED = {"$select", "$filter", "$orderby", "$top", "$expand", "$count", "$skiptoken", "$deltatoken"}
 
@@ -155,7 +156,7 @@ def make_plan(context: Context, table: Table, options: Mapping[str, str]) -> Pla
     """Compile the options of a collection query."""
     condition: str = "1=1"
     parameters: list[Any] = []
-    if options.get("$filter"):
+    if "$filter" in options:
         tree = parse(options["$filter"], context.aliases)
         condition, parameters = where(context, table, tree, "t")
     return Plan(
@@ -192,7 +193,7 @@ def _top(options: Mapping[str, str]) -> int | None:
     text = options.get("$top")
     if text is None:
         return None
-    if not text.isdigit():
+    if not text.isdigit() or int(text) > _MOST_TOP:
         raise bad_query(
             f"Invalid value '{text}' for $top query option found. The $top query option requires a non-negative "
             "integer value."
@@ -255,7 +256,10 @@ def _next_link(context: Context, token: PageToken) -> str:
 
 
 def _counted(context: Context, plan: Plan) -> dict[str, Any]:
-    if context.query.get("$count") != "true":
+    wanted = context.query.get("$count", "false")
+    if wanted not in ("true", "false"):
+        raise bad_query(f"Invalid value '{wanted}' for $count query option found.")
+    if wanted == "false":
         return {}
     number = count_rows(context, plan)
     found: dict[str, Any] = {"@odata.count": min(number, COUNT_LIMIT)}
@@ -292,6 +296,8 @@ def parse_expand(text: str) -> list[Expand]:
             current = ""
         else:
             current += char
+    if depth:
+        raise bad_query(f"The parentheses of the $expand '{text}' do not match.")
     return items
 
 
@@ -324,6 +330,7 @@ def _expand_lookup(
     other = context.org.schema.tables.get(target)
     if other is None:
         raise unknown_property(expand.navigation, table.name)
+    selected(other, expand.options.get("$select"), find_property)
     hidden = type_column(column)
     kind = quoted(hidden) if hidden else f"'{target}'"
     sql = f"SELECT {quoted(column.name)}, {kind} FROM {quoted(table.name)} WHERE {quoted(table.primary_id)} = ?"
@@ -337,8 +344,12 @@ def _expand_collection(context: Context, table: Table, rows: list[Row], expand: 
     source = collection_of(context, table, expand.navigation)
     if source is None:
         raise unknown_property(expand.navigation, table.name)
+    plan, top = make_plan(context, source.table, expand.options), _top(expand.options)
+    size = PAGE_LIMIT if top is None else min(top, PAGE_LIMIT)
     for row in rows:
-        row[expand.navigation] = _related(context, source, row[table.primary_id], expand.options)
+        values = _page(context, _narrowed(plan, source.test, row[table.primary_id]), None, size)
+        row[expand.navigation] = _finish(context, plan.reader, values)
+        _expand_all(context, source.table, row[expand.navigation], plan.expands)
 
 
 @dataclass(frozen=True)
@@ -362,13 +373,3 @@ def collection_of(context: Context, table: Table, navigation: str) -> Collection
     links = f"SELECT {quoted(side.other_column)} FROM {quoted(side.relation.intersect)}"
     test = f"t.{quoted(other.primary_id)} IN ({links} WHERE {quoted(side.own_column)} = ?)"
     return Collection(other, test)
-
-
-def _related(context: Context, source: Collection, row_id: str, options: Mapping[str, str]) -> list[Row]:
-    """An expanded collection, at most one page of it."""
-    plan = _narrowed(make_plan(context, source.table, options), source.test, row_id)
-    top = _top(options)
-    values = _page(context, plan, None, PAGE_LIMIT if top is None else min(top, PAGE_LIMIT))
-    rows = _finish(context, plan.reader, values)
-    _expand_all(context, source.table, rows, plan.expands)
-    return rows

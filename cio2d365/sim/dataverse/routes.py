@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any
-
-import orjson
-
 from . import bulk
 from .actions import ACTION_PRIVILEGES, ACTIONS, FUNCTIONS, add_member, remove_member
 from .address import (
@@ -22,10 +16,11 @@ from .address import (
     split_path,
 )
 from .aggregate import read_aggregate
+from .bodies import read_definition, read_json, read_object
 from .changes import is_tracked, read_tracked
 from .context import Answer, Context, json_answer
 from .csdl import metadata_document
-from .errors import ServiceError, malformed, payload_error, unknown_property, unknown_segment
+from .errors import ServiceError, malformed, unknown_property, unknown_segment
 from .fetch_run import read_fetch, saved_query
 from .intersect import link, unlink
 from .jobs import advance_jobs
@@ -58,7 +53,7 @@ def handle(context: Context) -> Answer:
         return _service_document(context)
     head = segments[0]
     if head.name == "$metadata":
-        return metadata_document(context)
+        return _metadata(context, segments)
     if head.name in DEFINITIONS:
         return _definitions(context, segments)
     if len(segments) > 1 and head.inside is None and head.bare_name in FUNCTIONS.keys() | ACTIONS.keys():
@@ -66,7 +61,7 @@ def handle(context: Context) -> Answer:
     if head.bare_name in FUNCTIONS and context.method == "GET":
         return FUNCTIONS[head.bare_name](context, head)
     if head.bare_name in ACTIONS and context.method == "POST":
-        body = _object(context)
+        body = read_object(context)
         check_shape(body)
         if head.bare_name in ACTION_PRIVILEGES:
             require_privilege(context, ACTION_PRIVILEGES[head.bare_name])
@@ -75,37 +70,12 @@ def handle(context: Context) -> Answer:
     return _on_set(context, table, segments[1:]) if head.inside is None else _on_row(context, table, segments)
 
 
-def read_json(context: Context) -> Any:
-    """The body as JSON. NaN and broken text are refused; lone surrogates pass to the character check."""
-    try:
-        return orjson.loads(context.body)
-    except orjson.JSONDecodeError:
-        return _read_leniently(context)
-
-
-def _read_leniently(context: Context) -> Any:
-    def refuse(name: str) -> Any:
-        raise ValueError(f"{name} is not JSON")
-
-    try:
-        return json.loads(context.body, parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
-        raise payload_error(context.path.partition("(")[0], f"The JSON of the body cannot be read: {error}") from None
-
-
-def _schema_body(context: Context) -> Any:
-    body = read_json(context) if context.body else None
-    check_shape(body)
-    return body
-
-
-def _object(context: Context) -> Mapping[str, Any]:
-    if not context.body:
-        return {}
-    body = read_json(context)
-    if not isinstance(body, Mapping):
-        raise malformed("The body must be an object.")
-    return body
+def _metadata(context: Context, segments: list[Segment]) -> Answer:
+    if context.method != "GET":
+        raise _wrong_method(context)
+    if len(segments) > 1:
+        raise unknown_segment(segments[1].name)
+    return metadata_document(context)
 
 
 def _service_document(context: Context) -> Answer:
@@ -137,16 +107,16 @@ def _write_definition(context: Context, segments: list[Segment]) -> Answer:
         require_privilege(context, f"prv{_RIGHTS[context.method]}{_DEFINED[part]}")
     if head.name == "RelationshipDefinitions":
         if context.method == "POST" and head.inside is None:
-            return post_relationship(context, _schema_body(context))
+            return post_relationship(context, read_definition(context))
         if context.method == "DELETE":
             return delete_relationship(context, head.inside)
-    return write_definition(context, segments, _schema_body(context))
+    return write_definition(context, segments, read_definition(context))
 
 
 def _on_set(context: Context, table: Table, rest: list[Segment]) -> Answer:
     if rest and rest[0].bare_name in bulk.MESSAGES and context.method == "POST":
         return bulk.run(context, table, rest[0].bare_name, read_json(context))
-    if rest and rest[0].name == "$count" and context.method == "GET":
+    if rest == [Segment("$count")] and context.method == "GET":
         return read_count(context, table)
     if rest:
         raise unknown_segment(rest[0].name)
@@ -253,7 +223,7 @@ def _on_part(context: Context, address: RowAddress, rest: list[Segment]) -> Answ
     if len(rest) == 2 and rest[1].name == "$ref":
         return _reference(context, address, rest[0])
     column = address.table.columns.get(name)
-    if column is not None and column.stored and not column.is_lookup:
+    if column is not None and column.stored and not column.is_lookup and rest[1:] in ([], [Segment("$value")]):
         return _on_property(context, address, column, rest)
     if context.method == "GET" and rest[1:] in ([], [Segment("$count")]):
         return _navigate(context, address, name, counted=len(rest) > 1)
@@ -269,7 +239,7 @@ def _user_function(context: Context, address: RowAddress, segment: Segment) -> A
 
 
 def _member(context: Context, address: RowAddress, name: str) -> Answer:
-    list_id, body = require_row(context, address), _object(context)
+    list_id, body = require_row(context, address), read_object(context)
     if name == "RemoveMemberList":
         remove_member(context, list_id, str(body.get("EntityId")))
         return Answer(204)
@@ -282,8 +252,10 @@ def _member(context: Context, address: RowAddress, name: str) -> Answer:
 def _on_property(context: Context, address: RowAddress, column: Column, rest: list[Segment]) -> Answer:
     row_id = require_row(context, address)
     if context.method == "PUT":
-        value = _object(context).get("value")
-        update_row(context, address.table, row_id, {column.name: value})
+        body = read_object(context)
+        if "value" not in body:
+            raise malformed("The property 'value' is missing.")
+        update_row(context, address.table, row_id, {column.name: body["value"]})
         return Answer(204)
     if context.method == "DELETE":
         update_row(context, address.table, row_id, {column.name: None})
@@ -349,7 +321,7 @@ def _lookup_reference(context: Context, address: RowAddress, row_id: str, naviga
         (r for r in context.org.schema.children_of(address.table.name) if r.parent_navigation == navigation.name), None
     )
     if relation is None:
-        target = None if context.method == "DELETE" else str(_object(context).get("@odata.id", ""))
+        target = None if context.method == "DELETE" else str(read_object(context).get("@odata.id", ""))
         update_row(context, address.table, row_id, {f"{navigation.name}@odata.bind": target})
         return Answer(204)
     return _child_reference(context, address.table, row_id, relation, navigation)
@@ -375,7 +347,7 @@ def _child_reference(
 def _other_end(context: Context, table: str, navigation: Segment) -> str:
     """The row that a `$ref` names: in the body, behind the navigation property, or in `$id`."""
     if context.method != "DELETE":
-        return str(_object(context).get("@odata.id", ""))
+        return str(read_object(context).get("@odata.id", ""))
     if navigation.inside:
         return f"{context.org.schema.tables[table].set_name}({navigation.inside})"
     return context.query.get("$id", "")

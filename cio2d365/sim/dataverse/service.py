@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Mapping
@@ -20,6 +21,9 @@ from .keys import resume_keys
 from .limits import Limits
 from .organization import Organization
 from .routes import handle
+
+# A mistake of the simulator's own: told in the service's form, with the trace in the log only.
+_BROKEN = ServiceError(500, "0x80040216", "An unexpected error occurred.")
 
 
 class Service:
@@ -122,6 +126,10 @@ class Service:
             except ServiceError as error:
                 answer = error_answer(error, context.annotations)
                 entry.code = error.code
+            except Exception:
+                logging.exception("%s %s", context.method, context.path)
+                answer = error_answer(_BROKEN)
+                entry.code = _BROKEN.code
             entry.committed = self.org.store.take_committed()
         return answer
 

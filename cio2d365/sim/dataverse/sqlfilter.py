@@ -18,9 +18,11 @@ from .fetch_conditions import condition_sql
 from .odata import Both, Call, Compare, Items, Lambda, Literal, Node, Not, Path
 from .schema import NUMBER_TYPES, TEXT_TYPES, Column, Schema, Table
 from .store import fold, quoted
+from .values import GUID
 
 _OPERATORS = {"eq": "=", "ne": "<>", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 MOST_CONDITIONS = 500
+_LARGEST_NUMBER = 9_223_372_036_854_775_807
 _QUERY_FUNCTIONS = "Microsoft.Dynamics.CRM."
 
 
@@ -130,10 +132,16 @@ class _Filter:
             case Lambda():
                 return self.any_or_all(node)
             case Path():
-                return f"({self.property(node)[0]} = 1)"
+                return self.boolean(node)
             case Literal("boolean", value):
                 return "(1=1)" if value else "(1=0)"
         raise bad_query("A condition is expected in $filter.")
+
+    def boolean(self, path: Path) -> str:
+        expression, column = self.property(path)
+        if column.type != "Boolean":
+            raise bad_query("The $filter expression must evaluate to a single boolean value.")
+        return f"({expression} = 1)"
 
     def property(self, path: Path) -> tuple[str, Column]:
         """SQL expression and column of a path, following single-valued navigation by subquery."""
@@ -230,6 +238,8 @@ class _Filter:
     def query_function(self, name: str, named: Mapping[str, Node]) -> str:
         """A query function (`In`, `Between`, `LastXDays` …) is a FetchXML operator under another name."""
         expression, column = self.named_path(named)
+        if name in ("In", "NotIn", "ContainValues") and not _texts(named):
+            raise bad_query(f"The parameter 'PropertyValues' of {name} is missing.")
         text, values = condition_sql(self.sql.context, column, expression, _operator(name), _texts(named))
         self.sql.parameters += values
         return text
@@ -316,17 +326,24 @@ def comparable(column: Column, literal: Node) -> Any:
     """A literal in the form in which the column is stored. Raises when the types do not fit."""
     if not isinstance(literal, Literal):
         raise bad_query("A constant is expected.")
-    kind, value = literal.kind, literal.value
+    value = literal.value
     if column.type in TEXT_TYPES or column.type == "MultiSelectPicklist":
         return _wanted(column, literal, "string", fold(value))
     if column.type == "Boolean":
         return _wanted(column, literal, "boolean", 1 if value else 0)
     if column.type in NUMBER_TYPES or column.options:
-        return _wanted(column, literal, "number", value)
+        return _number(column, literal)
     if column.is_lookup or column.type == "Uniqueidentifier":
-        return str(value).lower() if kind == "string" else _wanted(column, literal, "guid", value)
+        return str(value).lower() if GUID.fullmatch(str(value)) else _wanted(column, literal, "guid", value)
     if column.type == "DateTime":
         return _comparable_date(column, literal)
+    return value
+
+
+def _number(column: Column, literal: Literal) -> Any:
+    value = _wanted(column, literal, "number", literal.value)
+    if abs(value) > _LARGEST_NUMBER:
+        raise bad_query(f"The number for '{column.name}' is out of range.")
     return value
 
 
