@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from .build import bulk, code, column, contact, key, message, table
+from .build import CLIENT, SECRET, TENANT, bulk, code, column, contact, key, message, table
+from .serving import NO_TLS
 from .test_batch import part, send
 
 
@@ -190,3 +191,87 @@ def test_faults_are_counted_and_cleared(api: httpx.Client, control: httpx.Client
     assert [(rule["seen"], rule["fired"]) for rule in control.get("faults").json()] == [(4, 2)]
     control.delete("faults")
     assert control.get("faults").json() == []
+
+
+def test_new_components_are_late_from_a_moment_of_the_run_on(api: httpx.Client, control: httpx.Client) -> None:
+    table(api)
+    column(api, "String", "cio_early")
+    for _ in range(3):
+        api.get("WhoAmI")
+    plan(control, {"verb": "metadata_lag", "requests": 3}, path="Attributes", method="POST", nth=1)
+    column(api, "String", "cio_late")
+    assert api.post("cio_events", json={"cio_early": "x"}).status_code == 204
+    assert [api.post("cio_events", json={"cio_late": "x"}).status_code for _ in range(4)] == [400, 400, 204, 204]
+
+
+def test_a_secret_is_rotated_when_it_is_next_used(origin: str, control: httpx.Client) -> None:
+    url = f"{origin}/{TENANT}/oauth2/v2.0/token"
+    form = {"grant_type": "client_credentials", "client_id": CLIENT, "scope": f"{origin}/.default"}
+    plan(control, {"verb": "rotate_secret", "secret": "second"}, message="Token", nth=2)
+
+    def sign_in(secret: str) -> int:
+        return httpx.post(url, data={**form, "client_secret": secret}, timeout=20, verify=NO_TLS).status_code
+
+    assert [sign_in(SECRET), sign_in(SECRET), sign_in(SECRET), sign_in("second")] == [200, 401, 401, 200]
+
+
+def test_the_clock_jumps_in_mid_run(api: httpx.Client, control: httpx.Client) -> None:
+    def shown() -> float:
+        return parsedate_to_datetime(api.get("WhoAmI").headers["Date"]).timestamp()
+
+    control.post("clock", json={"virtual": True})
+    plan(control, {"verb": "clock", "skew": 100, "jump": 3500}, message="WhoAmI", nth=2)
+    first, second, third = shown(), shown(), shown()
+    assert (second - first, third - second) == (3600, 0)
+
+
+def test_a_dripped_answer_comes_in_pieces_and_a_broken_one_says_gzip(api: httpx.Client, control: httpx.Client) -> None:
+    contact(api)
+    plan(control, {"verb": "slow", "bytes_per_s": 10_000}, message="Read")
+    with api.stream("GET", "contacts") as response:
+        pieces = list(response.iter_raw())
+    assert len(pieces) > 1
+    plan(control, {"verb": "corrupt_gzip"}, message="Read")
+    with api.stream("GET", "contacts") as response:
+        raw = b"".join(response.iter_raw())
+    assert response.headers["Content-Encoding"] == "gzip"
+    assert raw.startswith(b"\x1f\x8b")
+
+
+def test_a_cut_answer_announces_its_whole_length(api: httpx.Client, control: httpx.Client) -> None:
+    contact(api)
+    whole = len(api.get("contacts").content)
+    for verb, error in (("truncate_after", httpx.RemoteProtocolError), ("reset_after", httpx.ReadError)):
+        plan(control, {"verb": verb, "bytes": 40}, message="Read")
+        got = b""
+        with api.stream("GET", "contacts") as response, pytest.raises(error):  # noqa: PT012
+            for piece in response.iter_raw():
+                got += piece
+        assert (int(response.headers["Content-Length"]), len(got)) == (whole, 40)
+
+
+@pytest.mark.parametrize(
+    ("match", "expected"),
+    [
+        ({"message": ["Read", "Create"]}, [503, 503, 200]),
+        ({"method": "POST"}, [200, 503, 200]),
+        ({"table": "contact"}, [503, 503, 200]),
+        ({"table": "lead"}, [200, 204, 200]),
+        ({"path": "^Who"}, [200, 204, 503]),
+        ({"record": {"column": "lastname", "equals": "Bell"}}, [200, 503, 200]),
+        ({"record": {"column": "lastname", "equals": "Cole"}}, [200, 204, 200]),
+        ({"rows_over": 0}, [200, 503, 200]),
+        ({"nth": [1, 3]}, [503, 204, 503]),
+        ({"every": 2}, [200, 503, 200]),
+        ({"times": 1}, [503, 204, 200]),
+        ({"probability": 1.0}, [503, 503, 503]),
+        ({"probability": 0.0}, [200, 204, 200]),
+        ({"message": "Create", "table": "contact", "nth": 1}, [200, 503, 200]),
+    ],
+)
+def test_what_a_rule_can_ask_of_a_request(
+    api: httpx.Client, control: httpx.Client, match: dict[str, Any], expected: list[int]
+) -> None:
+    plan(control, {"verb": "status", "code": 503}, **match)
+    answers = [api.get("contacts"), api.post("contacts", json={"lastname": "Bell"}), api.get("WhoAmI")]
+    assert [answer.status_code for answer in answers] == expected
