@@ -155,6 +155,15 @@ def test_a_removal_that_was_killed_is_finished_by_the_next(bare: World, committe
     assert left(bare) == []
 
 
+def test_a_deletion_whose_answer_was_lost_finds_the_component_gone(bare: World) -> None:
+    provisioned(bare)
+    bare.fault({"verb": "commit_then_status", "code": 503}, method="DELETE", nth=[1, 3, 6])
+    before = bare.mark()
+    remove(bare)
+    assert [e["status"] for e in bare.writes(before)].count(404) == 3
+    assert left(bare) == []
+
+
 def test_a_deletion_that_the_server_refuses_stops_and_names_the_component(bare: World) -> None:
     provisioned(bare)
     theirs = Column("new_status", "choice", "Status", choice="cio_status")
