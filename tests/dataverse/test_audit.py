@@ -83,6 +83,8 @@ def test_a_fresh_organisation_is_read_whole_and_only_read(place: Place) -> None:
     audit = place.audit()
     assert audit.unread == ()
     assert audit.missing == ()
+    # the server's -1 and 0 stand for no limit and for a figure that is not kept
+    assert (audit.holdings.storage, audit.holdings.most_storage) == (None, None)
     assert {entry["method"] for entry in place.control.get("journal").json()} == {"GET"}
 
 
