@@ -32,7 +32,8 @@ def test_every_import_of_the_package_is_declared() -> None:
     demo = {re.split(r"[><=\[ ]", d)[0].lower().replace("-", "_") for d in PROJECT["optional-dependencies"]["demo"]}
     come_along = {"ipython": "jupyterlab", "nbclient": "nbconvert", "nbformat": "nbconvert", "traitlets": "nbconvert",
                   "jinja2": "nbconvert", "markupsafe": "nbconvert", "rich": "typer", "click": "typer",
-                  "cryptography": "msal", "jwt": "msal", "platformdirs": "jupyterlab", "anyio": "starlette", "vl_convert": "vl_convert_python"}  # fmt: skip
+                  "cryptography": "msal", "jwt": "msal", "platformdirs": "jupyterlab", "packaging": "jupyterlab",
+                  "jupyter_client": "jupyterlab", "anyio": "starlette", "vl_convert": "vl_convert_python"}  # fmt: skip
     standard = set(__import__("sys").stdlib_module_names)
     for path in (ROOT / "cio2d365").rglob("*.py"):
         allowed = declared | (demo if "sim" in path.parts else set())
