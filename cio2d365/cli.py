@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import uuid
@@ -35,13 +36,18 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the migration
 Env = Annotated[str, typer.Option("--env", help="sandbox or production.")]
 By = Annotated[str, typer.Option("--by", help="Who says so.")]
 HERE = Path(".")
+INTERRUPTED = 130
 
 
 def main() -> None:
     """Entry point: an error of ours is one message and its exit code, never a stack trace."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what stops a service ends like Ctrl-C (F-53)
     try:
-        # without standalone mode a typer.Exit comes back as the value of the call
-        sys.exit(app(standalone_mode=False) or 0)
+        # without standalone mode a typer.Exit comes back as the value of the call, and Ctrl-C as one with 130
+        code = app(standalone_mode=False) or 0
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
+        sys.exit(code)
     except MigrationError as error:
         _stop(str(error), error.exit_code)
     except (typer.Abort, KeyboardInterrupt):

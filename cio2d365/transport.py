@@ -120,7 +120,7 @@ class Transport:
         self.pace = pace or Pace()
         self._patience = patience or Patience()
         self._authorize = authorize
-        self._jitter = jitter
+        self.jitter = jitter
         self._answered = False
         self._counting = threading.Lock()
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=32)
@@ -156,12 +156,14 @@ class Transport:
                 if answer.status not in TRANSIENT_STATUS or settled(answer):
                     self.pace.went_well()
                     return _settled(answer, request)
+            if isinstance(answer, Response) and answer.status == 429:
+                self._count("throttled")
             self.pace.too_much(left)
-            self._refuse_blind_repeat(request, answer)
             # A named wait of nothing, repeated for ever, would be a loop without an end (L16): it counts as a failure.
             asked = retry_after(answer.headers) or None if isinstance(answer, Response) else None
             failures += asked is None
             wait = self._backoff(failures) if asked is None else asked
+            self._refuse_blind_repeat(request, answer, wait)
             self._refuse_silence(answer, spent + wait)
             if failures == self._patience.attempts or spent + wait > self._patience.total:
                 raise Transient(f"{request.label} at {self.origin} gave up after {spent:.0f} s: {_reason(answer)}")
@@ -193,8 +195,6 @@ class Transport:
                 return error, left
             seconds = self.pace.clock() - left
         self._answered = True
-        if answer.status_code == 429:
-            self._count("throttled")
         return Response(answer.status_code, answer.headers, _without(authorization, answer), seconds), left
 
     def _count(self, what: str) -> None:
@@ -205,18 +205,21 @@ class Transport:
         if isinstance(answer, httpx.ConnectError) and not self._answered and waited > self._patience.reach:
             raise SettingsError(f"{self.origin} cannot be reached ({answer}); is the address right?")
 
-    def _refuse_blind_repeat(self, request: Request, answer: Response | httpx.HTTPError) -> None:
+    def _refuse_blind_repeat(self, request: Request, answer: Response | httpx.HTTPError, wait: float) -> None:
+        """OutcomeUnknown for what must not go again; the next request, most likely to find out, waits all the same."""
         if request.divisible and _took_too_long(answer):
+            self.pace.pause(wait)
             raise OutcomeUnknown(f"{request.label}: no answer in time ({_reason(answer)})")
         if request.repeatable or isinstance(answer, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
             return
         if isinstance(answer, Response) and answer.status == 429:
             return
+        self.pace.pause(wait)
         raise OutcomeUnknown(f"{request.label}: whether the write happened is not known ({_reason(answer)})")
 
     def _backoff(self, failures: int) -> float:
         longest = min(self._patience.first_wait * 2.0 ** (failures - 1), self._patience.longest_wait)
-        return longest * (0.5 + self._jitter() / 2)
+        return longest * (0.5 + self.jitter() / 2)
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

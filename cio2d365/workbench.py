@@ -422,6 +422,14 @@ def quarantine(migration: Migration, environment: Environment) -> pl.DataFrame:
         return ledger.quarantine()
 
 
+def unlinked(migration: Migration, environment: Environment) -> pl.DataFrame:
+    """Rows without a link whose target is in quarantine, by the last load: table, source_key, link, target."""
+    if not migration.ledger(environment).exists():
+        return pl.DataFrame(schema=dict.fromkeys(("table", "source_key", "link", "target"), pl.String))
+    with ledgers.reading(migration.ledger(environment)) as ledger:
+        return ledger.unlinked()
+
+
 def runs(migration: Migration, environment: Environment) -> list[dict[str, Any]]:
     """All runs of an environment's ledger, oldest first, with their counts; none when nothing was loaded."""
     if not migration.ledger(environment).exists():

@@ -2,14 +2,16 @@
 
 import gzip
 import json
+import signal
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cio2d365.demo import simulators
-from tests.end_to_end.test_demo import Ended, command
+from tests.end_to_end.test_demo import Ended, command, started
 
 SECRETS = {
     "CIO_APP_API_KEY": "canary-app-key-1", "DATAVERSE_TENANT_ID": "7b0f1d5e-6f0b-4a52-9a36-000000000001",
@@ -229,3 +231,17 @@ def test_help_lists_the_commands_without_a_stack_trace() -> None:
     for name in ("new", "run", "confirm", "status", "lab", "simulate", "demo", "sign", "rollback", "verify", "params",
                  "connect", "doctor"):  # fmt: skip
         assert name in done.output
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of this kind are not sent on Windows")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_asked_to_stop_says_so_and_can_be_resumed(tmp_path: Path, number: int) -> None:
+    """F-53: whatever it waits for, it ends in seconds with the code for "resumable"."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        origin = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        command("new", "acme", "--dataverse", origin, "--customerio", origin, "--root", str(tmp_path))
+        running = started("run", "acme", "--env", "sandbox", "--root", str(tmp_path), **SECRETS)
+        silent.accept()
+        running.send_signal(number)
+        output, _ = running.communicate(timeout=10)
+    assert (running.returncode, "run the same command again" in " ".join(output.split())) == (3, True), output

@@ -86,7 +86,8 @@ class MsalHttp:
     """The HTTP client that MSAL calls; an authority on this machine is spoken to in plain http.
 
     Requests go to the authority only (L12) and are repeated while it is busy or speaks no JSON. Raises Transient when
-    it stays so or cannot be reached, SettingsError for plain http to another machine.
+    it stays so or cannot be reached any more, SettingsError when it never could (F-11) and for plain http to another
+    machine.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class MsalHttp:
         self._sleep = sleep
         self._clock = clock
         self._ahead = 0.0
+        self._answered = False
 
     def get(self, url: str, params: Any = None, headers: Any = None, **_: Any) -> Answer:
         """GET as MSAL calls it, for documents that name endpoints."""
@@ -144,6 +146,7 @@ class MsalHttp:
     def _patiently(self, method: str, url: str, **kwargs: Any) -> httpx.Response:
         for wait in (*WAITS, None):
             answer = self._once(method, url, **kwargs)
+            self._answered |= isinstance(answer, httpx.Response)
             if isinstance(answer, httpx.Response) and _is_settled(answer):
                 return answer
             if wait is not None:
@@ -151,6 +154,8 @@ class MsalHttp:
         host = urlsplit(url).netloc
         if isinstance(answer, httpx.Response):
             raise Transient(f"the token authority {host} answered {answer.status_code} without a usable body")
+        if not self._answered and isinstance(answer, httpx.ConnectError):
+            raise SettingsError(f"the token authority {host} cannot be reached ({answer}); is the address right?")
         raise Transient(f"the token authority {host} cannot be reached: {answer}")
 
     def _once(self, method: str, url: str, **kwargs: Any) -> httpx.Response | httpx.HTTPError:

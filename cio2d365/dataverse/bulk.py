@@ -16,11 +16,12 @@ from cio2d365.dataverse.codes import Class, ServerError
 from cio2d365.errors import OutcomeUnknown, RequestRejected, TableRefused
 from cio2d365.outcomes import Outcome, Refusal, RowOutcome
 from cio2d365.tables import Table
-from cio2d365.transport import Request
+from cio2d365.transport import Request, Response
 
 Row = Mapping[str, Any]
 TAG = "importsequencenumber"  # create-only on every table: the number of the run that created a row (dataverse-api 3)
 UNCLEAR_TRIES = 3
+NO_CONTENT = 204  # how UpsertMultiple says that all rows landed (dataverse-api 5.1)
 FEW_ROWS = 100  # where Microsoft suggests to start (dataverse-api 5.3)
 SOON, SLOW = 2.0, 10.0  # seconds for one request: below the first it may grow, above the second it shrinks
 SCHEMA_TRIES, SCHEMA_WAIT = 9, 5.0  # a new table or column can be unknown to a server for half a minute (F-29, F-30)
@@ -97,7 +98,7 @@ def upsert(client: Dataverse, table: Table, rows: Sequence[Row], flow: Flow) -> 
 
 def _create(client: Dataverse, table: Table, rows: Sequence[Row], flow: Flow, unclear: int) -> list[RowOutcome]:
     try:
-        seconds = _send(client, requests.create_multiple(table, rows))
+        seconds = _send(client, requests.create_multiple(table, rows), lambda answer: _names(answer, len(rows)))
     except OutcomeUnknown:
         flow.took_too_long(len(rows))
         if unclear >= UNCLEAR_TRIES and len(rows) == 1:
@@ -112,25 +113,47 @@ def _create(client: Dataverse, table: Table, rows: Sequence[Row], flow: Flow, un
 
 def _upsert(client: Dataverse, table: Table, rows: Sequence[Row], flow: Flow) -> list[RowOutcome]:
     try:
-        seconds = _send(client, replace(requests.upsert_multiple(table, rows), divisible=len(rows) > 1))
+        request = replace(requests.upsert_multiple(table, rows), divisible=len(rows) > 1)
+        seconds = _send(client, request, lambda answer: answer.status == NO_CONTENT)
     except OutcomeUnknown:
         flow.took_too_long(len(rows))
+        if len(rows) == 1:
+            raise
         return _in_halves(rows, lambda part: _upsert(client, table, part, flow))
     except RequestRejected as error:
         return _halved(table, rows, flow, error, lambda part: _upsert(client, table, part, flow))
     return _all(table, rows, flow, seconds, Outcome.UPDATED)
 
 
-def _send(client: Dataverse, request: Request) -> float:
-    """Send a write; how many seconds it took."""
+def _send(client: Dataverse, request: Request, confirms: Callable[[Response], bool]) -> float:
+    """Send a write; how many seconds it took. OutcomeUnknown when the answer of success is not the service's own.
+
+    A gateway between us and the service can answer 200 with a page of its own (F-20). A create is not sent again after
+    that, what is harmless to repeat is.
+    """
     for attempt in range(1, SCHEMA_TRIES + 1):
         try:
-            return client.send(request).seconds
+            answer = client.send(request)
         except RequestRejected as error:
             if _cause(error) is not Class.SCHEMA or attempt == SCHEMA_TRIES:
                 raise
             client.transport.pace.pause(SCHEMA_WAIT)
-    raise AssertionError("the last attempt either returns or raises")
+            continue
+        if confirms(answer):
+            return answer.seconds
+        client.transport.pace.pause(float(attempt))
+        if not request.repeatable:
+            break
+    raise OutcomeUnknown(f"{request.label}: status {answer.status}, but not as the service says it: {answer.excerpt()}")
+
+
+def _names(answer: Response, rows: int) -> bool:
+    """The answer of CreateMultiple: an id for each row (`dataverse-api 5.1`)."""
+    try:
+        ids = answer.json()["Ids"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    return isinstance(ids, list) and len(ids) == rows
 
 
 def _after_reading(client: Dataverse, table: Table, rows: Sequence[Row], flow: Flow, unclear: int) -> list[RowOutcome]:

@@ -83,13 +83,12 @@ class Dataverse:
             wait = None if answer.status < 400 or final(answer) else wait_before(read_error(answer).cause, attempt)
             if wait is None:
                 return answer
-            self.transport.pace.pause(max(wait, retry_after(answer.headers) or 0.0))
+            spread = 1.0 + self.transport.jitter() / 2  # workers that met in a deadlock must not meet again (F-47)
+            self.transport.pace.pause(max(wait * spread, retry_after(answer.headers) or 0.0))
 
     def who_am_i(self) -> Identity:
         """The organisation and user behind the token."""
-        request = requests.get("WhoAmI")
-        answer = self.send(request)
-        body = cast(Row, parsed(request, answer))
+        answer, body = self._whole(requests.get("WhoAmI"), self.send)
         hint = answer.headers.get("x-ms-dop-hint") or "4"
         organization, user, unit = (str(body[k]).lower() for k in ("OrganizationId", "UserId", "BusinessUnitId"))
         return Identity(organization, user, unit, int(hint) if hint.isdigit() else 4)
@@ -155,12 +154,16 @@ class Dataverse:
 
     def read(self, request: Request, through: Callable[[Request], Response] | None = None) -> Any:
         """The JSON of a read, asked for again when it does not parse; `through` is another way to send it."""
-        for _ in range(TRIES):
-            answer = (through or self.send)(request)
+        return self._whole(request, through or self.send)[1]
+
+    def _whole(self, request: Request, send: Callable[[Request], Response]) -> tuple[Response, Any]:
+        """An answer and its JSON; one that does not parse is asked for again, after a wait (F-18)."""
+        for attempt in range(1, TRIES + 1):
+            answer = send(request)
             try:
-                return answer.json()
+                return answer, answer.json()
             except ValueError:
-                continue
+                self.transport.pace.pause(float(attempt))
         raise Transient(f"{request.label} answered {TRIES} times with something that is not JSON: {answer.excerpt()}")
 
 

@@ -42,6 +42,8 @@ CREATE TABLE IF NOT EXISTS rows (
     code INTEGER, message TEXT, chunk INTEGER, PRIMARY KEY (tbl, row_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS preimages (
     tbl TEXT, row_id TEXT, run_id TEXT, document BLOB, PRIMARY KEY (tbl, row_id, run_id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS unlinked (
+    tbl TEXT, row_id TEXT, source_key TEXT, link TEXT, target TEXT, PRIMARY KEY (tbl, row_id, link)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS rows_created_by ON rows (created_by, tbl);
 """
 
@@ -152,8 +154,9 @@ class Ledger:
         return {row_id: Known(*rest) for row_id, *rest in self._db.execute(sql, (table, marks))}
 
     def begin_table(self, run_id: str, table: str, chunks: int) -> None:
-        """Forget the counts of chunks that an earlier attempt of this run, cut otherwise, had beyond the last one."""
+        """Forget what an earlier attempt of this run, cut otherwise, had beyond the last chunk, and links left out."""
         with self._db:
+            self._db.execute("DELETE FROM unlinked WHERE tbl = ?", (table,))
             self._db.execute("DELETE FROM chunks WHERE run_id = ? AND tbl = ? AND n >= ?", (run_id, table, chunks))
 
     def open_chunk(
@@ -245,6 +248,11 @@ class Ledger:
                 [(table, row_id, run_id, orjson.dumps(document)) for row_id, document in rows.items()],
             )
 
+    def keep_unlinked(self, table: str, links: Iterable[tuple[str, str, str, str]]) -> None:
+        """Links that were left out: row id, source key, name of the link, id of the row that is in quarantine."""
+        with self._db:
+            self._db.executemany("INSERT OR REPLACE INTO unlinked VALUES (?, ?, ?, ?, ?)", [(table, *x) for x in links])
+
     def forget(self, table: str, row_ids: Iterable[str]) -> None:
         """Rows that a rollback deleted: a later run may create them again."""
         with self._db:
@@ -276,6 +284,15 @@ class Ledger:
             "SELECT tbl AS 'table', source_key, row_id, code, message FROM rows "
             "WHERE state = 'quarantined' ORDER BY 1, 2"
         )
+
+    def quarantined(self, table: str) -> set[str]:
+        """Ids of the rows of a table that the target refused."""
+        sql = "SELECT row_id FROM rows WHERE tbl = ? AND state = 'quarantined'"
+        return {row[0] for row in self._db.execute(sql, (table,))}
+
+    def unlinked(self) -> pl.DataFrame:
+        """Rows whose link was left out by the last load: table, source_key, link, target."""
+        return self._frame("SELECT tbl AS 'table', source_key, link, target FROM unlinked ORDER BY 1, 2, 3")
 
     def created_by(self, run_id: str, table: str) -> list[str]:
         """Ids of the rows that a run created and that were not rolled back."""
@@ -391,7 +408,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _upgrade(connection: sqlite3.Connection) -> None:
-    """Ledgers of the first version did not say in which chunk a row was meant."""
+    """Ledgers of the first version knew neither in which chunk a row was meant nor which links were left out."""
+    connection.executescript(SCHEMA)
     columns = {row[1] for row in connection.execute("PRAGMA table_info(rows)")}
     if "chunk" not in columns:
         with connection:

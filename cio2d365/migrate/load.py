@@ -210,6 +210,7 @@ class _Table:
         self.client, self.ledger, self.report = client, ledger, report
         self.chunk_rows = settings.chunk_rows
         self.flow = bulk.Flow(settings.request_rows, settings.same_error_limit)
+        self.refused: Mapping[str, set[str]] = {}
         self.again: deque[_Job] = deque()
 
     def send(self, frame: pl.DataFrame, clients: Sequence[Dataverse], threads: Sequence[int]) -> None:
@@ -219,6 +220,7 @@ class _Table:
         else the next run resolves it.
         """
         self.ledger.begin_table(self.run.run_id, self.table.name, -(-frame.height // self.chunk_rows))
+        self.refused = {target: self.ledger.quarantined(target) for target in _parents(frame, self.table)}
         feed = self._jobs(frame)
         with Crew(clients, threads, self._work) as crew:
             try:
@@ -261,6 +263,7 @@ class _Table:
 
     def _open(self, n: int, part: pl.DataFrame) -> tuple[_Chunk, list[str], list[str]]:
         """A chunk with its intents on record, and the ids to create and to update."""
+        part = self._linked(part)
         rows = {row[self.table.primary_id]: row for row in payloads(part, self.table.name, self.tables)}
         keys = dict(zip(part[self.table.primary_id], part["cio_source_key"], strict=True))
         create, update, settled = self._sorted(rows)
@@ -271,6 +274,16 @@ class _Table:
         self.ledger.open_chunk(self.run.run_id, self.table.name, n, part.height, settled, intents)
         self.ledger.keep_preimages(self.run.run_id, self.table.name, pictures)
         return _Chunk(n, rows, keys), create, update
+
+    def _linked(self, part: pl.DataFrame) -> pl.DataFrame:
+        """The rows without links to rows in quarantine, which are listed; a later load sets them (F-43)."""
+        for nav, (_, target) in self.table.binds.items():
+            if nav in part.columns and self.refused.get(target):
+                lost = pl.col(nav).is_in(list(self.refused[target]))
+                found = part.filter(lost).select(self.table.primary_id, "cio_source_key", pl.lit(nav), nav)
+                self.ledger.keep_unlinked(self.table.name, found.rows())
+                part = part.with_columns(pl.when(~lost).then(nav).alias(nav))
+        return part
 
     def _record(self, job: _Job, outcomes: list[RowOutcome]) -> None:
         self._conclude(job, outcomes)

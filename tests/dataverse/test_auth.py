@@ -187,7 +187,7 @@ def test_an_authority_that_stays_unusable_is_a_passing_failure(simulated: Simula
 def test_an_authority_that_nobody_answers_for_is_named() -> None:
     time_ = Instant()
     away = Directory("http://127.0.0.1:1", TENANT, "http://127.0.0.1:1")
-    with pytest.raises(Transient, match=r"127\.0\.0\.1:1 cannot be reached"):
+    with pytest.raises(SettingsError, match=r"127\.0\.0\.1:1 cannot be reached"):
         auth.application(away, CLIENT, Secret(SECRET, VARIABLE), sleep=time_.sleep)("")
 
 

@@ -28,7 +28,11 @@ def client(answer: Answer, slept: list[float] | None = None) -> Dataverse:
         (slept if slept is not None else []).append(seconds)
 
     pace = Pace(clock=lambda: now[0], sleep=sleep)
-    return Dataverse(Transport(ORIGIN, lambda _: "Bearer secret-token", pace=pace, client=httpx.MockTransport(answer)))
+    return Dataverse(
+        Transport(
+            ORIGIN, lambda _: "Bearer secret-token", pace=pace, client=httpx.MockTransport(answer), jitter=lambda: 0.0
+        )
+    )
 
 
 def script(*answers: httpx.Response) -> tuple[Answer, list[httpx.Request]]:

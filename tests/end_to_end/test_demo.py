@@ -35,6 +35,14 @@ def command(*arguments: str, **environment: str) -> Ended:
     return Ended(done.returncode, done.stdout + done.stderr, done.stdout)
 
 
+def started(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """The command line at work, both of its outputs in one pipe."""
+    variables = {**os.environ, "COLUMNS": "200", **environment}
+    return subprocess.Popen(
+        [*CLI, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=variables
+    )
+
+
 @contextmanager
 def target(root: Path) -> Iterator[httpx.Client]:
     """The simulators of a demo, started again on the state that it left."""
