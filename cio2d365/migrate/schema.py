@@ -206,7 +206,8 @@ def anonymous_table(promoted: tuple[Column, ...]) -> Table:
 
 def relationship_table(own: list[str]) -> Table:
     """`cio_relationship`: every person–object pair with its attributes (SR-046)."""
-    targets = tuple((t, f"cio_object_id_{t}") for t in ("account", *own))
+    # A lookup to one table is bound by its own name, one to several by a name for each (dataverse-api 4).
+    targets = tuple((t, f"cio_object_id_{t}") for t in ("account", *own)) if own else (("account", "cio_object_id"),)
     lookups = (Lookup("cio_person_id", tuple((t, f"cio_person_id_{t}") for t, _ in PERSON), "Person"),
                Lookup("cio_object_id", targets, "Object"))  # fmt: skip
     columns = (Column("cio_name", "string", "Name", 850), SOURCE_KEY, JSON_REST)
