@@ -22,8 +22,10 @@ from cio2d365.dataverse import sign_in as people
 from cio2d365.dataverse.auth import Authorize
 from cio2d365.dataverse.authority import Directory
 from cio2d365.dataverse.client import Dataverse, Identity
+from cio2d365.dataverse.organization import people_work_here
+from cio2d365.dataverse.reads import Reads
 from cio2d365.dataverse.requests import HEADERS
-from cio2d365.errors import SettingsError
+from cio2d365.errors import GateError, SettingsError
 from cio2d365.migrate import ledger
 from cio2d365.migration import Migration
 from cio2d365.settings import ApplicationUser, Environment
@@ -187,7 +189,7 @@ def check(migration: Migration, environment: Environment, *, read_source: bool, 
     """Ask each system that a run needs for one answer before anything starts.
 
     Raises SettingsError for what is missing or wrong here, Refused or AuthorityError for a host that cannot be
-    reached or does not let us in.
+    reached or does not let us in, GateError when production stands where a sandbox was expected (B-098).
     """
     if read_source:
         with source(migration) as found:
@@ -196,6 +198,11 @@ def check(migration: Migration, environment: Environment, *, read_source: bool, 
     if use_target:
         with target(migration, environment) as client:
             client.who_am_i()
+            if environment == "sandbox" and people_work_here(Reads(client)):
+                raise GateError(
+                    f"{client.transport.origin} is set as the sandbox, but the server says that it is a production "
+                    "organisation; nothing was sent. Set dataverse.sandbox.url in migration.toml to a sandbox"
+                )
 
 
 @contextmanager

@@ -84,6 +84,13 @@ class TestConnect:
             "contoso is set as the sandbox, but the server says that it is a production organisation" in ended.printed
         )
 
+    def test_a_run_into_it_is_refused_before_anything_is_sent(self, systems: Systems) -> None:
+        systems.control.post("switches", json={"organization_type": "Customer"}).raise_for_status()
+        ended = systems.run("run", "acme", "--env", "sandbox", "--from", "04")
+        assert ended.code == 2, ended.output
+        assert "the server says that it is a production organisation" in " ".join(ended.output.split())
+        assert not any(entry["committed"] for entry in systems.control.get("journal").json())
+
     @pytest.mark.parametrize("variable", ["DATAVERSE_CLIENT_SECRET", "CIO_APP_API_KEY"])
     def test_a_wrong_secret_is_refused_and_not_shown(self, systems: Systems, variable: str) -> None:
         ended = systems.connect(**{variable: CANARY})

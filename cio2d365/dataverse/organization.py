@@ -57,11 +57,7 @@ def read_organization(
     reads: Reads, who: Identity, *, ahead: float | None = None, latency: float | None = None
 ) -> Organization:
     """Ask the environment what it is."""
-    detail = reads.value(
-        "type of the organisation",
-        "RetrieveCurrentOrganization(AccessType=@p)",
-        {"@p": "Microsoft.Dynamics.CRM.EndpointAccessType'Default'"},
-    ).get("Detail") or {}  # fmt: skip
+    detail = _detail(reads)
     settings = _settings(reads)
     bin_ = _recycle_bin(reads)
     return Organization(
@@ -82,6 +78,17 @@ def read_organization(
         ahead=ahead,
         latency=latency,
     )
+
+
+def people_work_here(reads: Reads) -> bool:
+    """Whether the server says that this is a production organisation (B-098); False when it does not tell."""
+    return _kind(_detail(reads).get("OrganizationType")) in PRODUCTION
+
+
+def _detail(reads: Reads) -> Row:
+    default = {"@p": "Microsoft.Dynamics.CRM.EndpointAccessType'Default'"}
+    answer = reads.value("type of the organisation", "RetrieveCurrentOrganization(AccessType=@p)", default)
+    return answer.get("Detail") or {}
 
 
 def _kind(value: object) -> str:
