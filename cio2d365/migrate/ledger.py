@@ -254,9 +254,11 @@ class Ledger:
             self._db.executemany("INSERT OR REPLACE INTO unlinked VALUES (?, ?, ?, ?, ?)", [(table, *x) for x in links])
 
     def forget(self, table: str, row_ids: Iterable[str]) -> None:
-        """Rows that a rollback deleted: a later run may create them again."""
+        """Rows that a rollback deleted, and what their links lacked: a later run may create them again."""
+        pairs = [(table, i) for i in row_ids]
         with self._db:
-            self._db.executemany("DELETE FROM rows WHERE tbl = ? AND row_id = ?", [(table, i) for i in row_ids])
+            self._db.executemany("DELETE FROM rows WHERE tbl = ? AND row_id = ?", pairs)
+            self._db.executemany("DELETE FROM unlinked WHERE tbl = ? AND row_id = ?", pairs)
 
     def restored(self, run_id: str, table: str, row_ids: Iterable[str]) -> None:
         """Rows that a rollback gave their old values back: their content is not ours any more."""
