@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from cio2d365.dataverse.client import Dataverse
@@ -27,7 +28,7 @@ def read_environment(client: Dataverse, solution: str, prefix: str) -> Environme
         members=frozenset(str(r["objectid"]).lower() for r in rows),
         whole=frozenset(str(r["objectid"]).lower() for r in rows if _is_whole(r)),
         choices=_choices(client, prefix), tables=frozenset(tables), custom_tables=tuple(custom),
-        most_tables=_most_tables(client),
+        most_tables=read_table_room(client).most,
     )  # fmt: skip
 
 
@@ -75,11 +76,19 @@ def _text(choice: Row) -> str:
     return str(labels[0].get("Label") or "")
 
 
-def _most_tables(client: Dataverse) -> int | None:
-    """The technical limit on custom tables; None where the environment does not tell or has none (-1)."""
+@dataclass(frozen=True)
+class Room:
+    """How many of a thing an environment counts and how many it takes; None for what it does not tell."""
+
+    used: int | None = None
+    most: int | None = None
+
+
+def read_table_room(client: Dataverse) -> Room:
+    """The technical limit on custom tables; -1 stands for none (`dataverse-api 14`)."""
     try:
         found = client.value("RetrieveOrganizationResources()")["OrganizationResources"]
     except (RequestRejected, AuthorityError, KeyError):
-        return None
-    most = int(found.get("MaxNumberOfCustomEntities") or 0)
-    return most if most > 0 else None
+        return Room()
+    used, most = found.get("CurrentNumberOfCustomEntities"), int(found.get("MaxNumberOfCustomEntities") or 0)
+    return Room(None if used is None else int(used), most if most > 0 else None)

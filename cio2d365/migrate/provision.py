@@ -13,8 +13,8 @@ from uuid import uuid5
 
 from cio2d365.dataverse import definitions
 from cio2d365.dataverse.client import Dataverse
-from cio2d365.dataverse.environment import read_environment
-from cio2d365.dataverse.metadata import read_keys, read_tables
+from cio2d365.dataverse.environment import Room, read_environment, read_table_room
+from cio2d365.dataverse.metadata import read_keys, read_table, read_tables
 from cio2d365.errors import DecisionError, OutcomeUnknown, RequestRejected, SchemaConflict, Terminal, Transient
 from cio2d365.identity import ROOT
 from cio2d365.migrate.schema import OPTION_VALUE_PREFIX, PREFIX, PUBLISHER, SOLUTION, choices_of
@@ -47,7 +47,8 @@ ALREADY_THERE = frozenset({
     0x80040237, 0x80047013, 0x8004700B, 0x80060893, 0x80060894, 0x80044363, 0x80044345, 0x80044310, 0x8004432B,
 })  # fmt: skip
 NOT_YET = frozenset({0x8005E00C, 0x8005E009})  # “Entity … cannot be found”, the same of an attribute
-NO_ROOM = {0x8004841A: "columns", 0x8004B042: "custom tables"}  # limits of the environment itself (F-35)
+TOO_MANY_COLUMNS = 0x8004841A
+NO_ROOM = {TOO_MANY_COLUMNS: "columns", 0x8004B042: "custom tables"}  # limits of the environment itself (F-35)
 KEY_POLLS, KEY_WAIT = 120, 5.0  # an index over many rows takes minutes
 # A table that was just created can be unknown to another server for half a minute (F-29).
 ROUND_WAITS = (0.0, 2.0, 5.0, 10.0, 20.0)
@@ -144,31 +145,52 @@ def _create(client: Dataverse, missing: Sequence[Change], found: Found, total: i
     """Send all creates, parents first; what the server did not take yet is left to the next round, with its words."""
     refusals: list[str] = []
     absent: set[str] = set()
-    for done, change in enumerate(sorted(missing, key=lambda c: ORDER.index(c.kind)), total - len(missing) + 1):
+    ordered = sorted(missing, key=lambda c: ORDER.index(c.kind))
+    for n, change in enumerate(ordered):
         request = None if change.table in absent else _request(change, found)
         if request is None:
             continue
-        if refusal := _once(client, request, change):
+        if refusal := _once(client, request, ordered[n:]):
             refusals.append(refusal)
             absent |= {change.table} if change.kind == "table" else set()
-        progress(done, total, f"{change.table}.{change.name}")
+        progress(total - len(ordered) + n + 1, total, f"{change.table}.{change.name}")
     return refusals
 
 
-def _once(client: Dataverse, request: Request, change: Change | None = None) -> str:
-    """Send a create; why it is left to the next reading: an unclear end, there already, or its table not yet known."""
+def _once(client: Dataverse, request: Request, wanted: Sequence[Change] = ()) -> str:
+    """Send a create, the first of what is still wanted; why it is left to the next reading.
+
+    That is an unclear end, there already, or its table not yet known. Terminal when there is no room for it.
+    """
     try:
         client.send(request)
     except OutcomeUnknown as error:
         return str(error)
     except RequestRejected as error:
-        if error.code in NO_ROOM and change is not None:
-            raise Terminal(f"{change.table}.{change.name}: one more is needed than the environment's limit of "
-                           f"{NO_ROOM[error.code]} allows: {error}") from error  # fmt: skip
+        if error.code in NO_ROOM and wanted:
+            raise _no_room(client, wanted, error) from error
         if error.status != 404 and error.code not in ALREADY_THERE | NOT_YET and "already exist" not in error.text:
             raise
         return str(error)
     return ""
+
+
+def _no_room(client: Dataverse, wanted: Sequence[Change], error: RequestRejected) -> Terminal:
+    """The stop at a limit, with what is there, still wanted and allowed, as far as the service tells (F-35)."""
+    first, of_columns = wanted[0], error.code == TOO_MANY_COLUMNS
+    room = _columns_of(client, first.table) if of_columns else read_table_room(client)
+    more = sum(c.table == first.table and c.kind in ("column", "lookup") if of_columns else c.kind == "table"
+               for c in wanted)  # fmt: skip
+    told = {"there": room.used, "still wanted": more, "allowed": room.most}
+    figures = ", ".join(f"{name}: {n:,}" for name, n in told.items() if n is not None)
+    return Terminal(f"{first.table}.{first.name}: one more is needed than the environment's limit of "
+                    f"{NO_ROOM[error.code or 0]} allows ({figures}): {error}")  # fmt: skip
+
+
+def _columns_of(client: Dataverse, name: str) -> Room:
+    """How many columns a table has; the service does not tell how many it takes."""
+    table = read_table(client, name, fresh=True)
+    return Room(len(table.columns) + len(table.lookups) if table else None)
 
 
 def _request(change: Change, found: Found) -> Request | None:

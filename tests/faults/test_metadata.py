@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -271,16 +272,44 @@ def test_a_limit_of_tables_is_refused_by_the_plan(bare: World) -> None:
     assert bare.writes() == []
 
 
-@pytest.mark.parametrize(
-    ("switch", "words"), [({"max_tables": 0}, "cio_boat.*custom tables"), ({"max_columns": 5}, "cio_boat.*columns")]
-)
-def test_a_limit_that_only_the_environment_knows_is_a_stop_that_names_it(
-    bare: World, switch: dict[str, int], words: str
-) -> None:
-    """F-35: STOP, with what is one too many."""
-    bare.control.post("switches", json=switch).raise_for_status()
-    with pytest.raises(Terminal, match=words) as stop:
+def test_a_limit_of_columns_that_only_the_environment_knows_is_a_stop_with_figures(bare: World) -> None:
+    """F-35: STOP, with how many are there and how many more are wanted; the limit itself no service tells."""
+    there = apply(bare, boats())["cio_boat"]
+    count = len(there.columns) + len(there.lookups)
+    bare.control.post("switches", json={"max_columns": count}).raise_for_status()
+    since = bare.mark()
+    with pytest.raises(Terminal, match=r"cio_boat\.cio_length.*limit of columns.*0x8004841a") as stop:
+        apply(bare, boats(LENGTH, MORE, lookups=(HARBOUR,)))
+    assert f"(there: {count}, still wanted: 3)" in str(stop.value)
+    assert stop.value.exit_code == 3
+    assert sent(bare, "PublishXml", since) == []
+
+
+def test_a_limit_of_tables_that_is_used_up_meanwhile_is_a_stop_with_figures(bare: World) -> None:
+    """F-35: the plan saw room for two; somebody else took one of the places."""
+    bare.control.post("switches", json={"max_tables": 2}).raise_for_status()
+
+    def somebody_else(done: int, total: int, text: str) -> None:
+        if text == "cio_boat.cio_boat":
+            bare.client.send(definitions.create_table(renamed(boats(), "cio_theirs"), ""))
+
+    with pytest.raises(Terminal, match=r"cio_ship\.cio_ship.*limit of custom tables.*0x8004b042") as stop:
+        apply(bare, boats(), renamed(boats(), "cio_ship"), progress=somebody_else)
+    assert "(there: 2, still wanted: 1, allowed: 2)" in str(stop.value)
+    assert stop.value.exit_code == 3
+    assert sent(bare, "PublishXml") == []
+
+
+def renamed(table: Table, name: str) -> Table:
+    return replace(table, name=name, set_name=f"{name}s", primary_id=f"{name}id", label=name, label_plural=f"{name}s")
+
+
+def test_a_limit_of_tables_that_nobody_tells_is_a_stop_all_the_same(bare: World) -> None:
+    """F-35: the figures that the service keeps to itself are left out."""
+    bare.control.post("switches", json={"max_tables": 0}).raise_for_status()
+    with pytest.raises(Terminal, match=r"cio_boat\.cio_boat.*limit of custom tables allows \(there: 0, ") as stop:
         apply(bare, boats(LENGTH))
+    assert "allowed:" not in str(stop.value)
     assert stop.value.exit_code == 3
     assert sent(bare, "PublishXml") == []
 
