@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import polars as pl
 import pytest
 
 from cio2d365.dataverse import requests
 from cio2d365.dataverse.requests import API
-from cio2d365.errors import MigrationError, Terminal, Transient
+from cio2d365.errors import MigrationError, OutcomeUnknown, Terminal, Transient
 from tests.migrate.world import World, companies, dataverse, only, people, sums
 
 from .conftest import Undisturbed
@@ -100,16 +101,29 @@ def test_a_batch_of_updates_that_breaks_in_the_middle_makes_no_new_row(target: W
 
 
 @pytest.mark.parametrize("message", [CREATE, UPSERT])
-def test_an_answer_that_breaks_off_is_resolved(target: World, undisturbed: Undisturbed, message: str) -> None:
-    """F-17: a reset in the body of an answer to a write says nothing about the write."""
-    loads = [OLD, NEW] if message == UPSERT else [NEW]
-    for n, frames in enumerate(loads[:-1]):
-        target.load(frames, f"r{n}")
-    target.fault({"verb": "reset_after", "bytes": 64}, message=message, nth=[1, 2])
-    balance = target.load(loads[-1], f"r{len(loads) - 1}", request_rows=30, parallel=1)
+@pytest.mark.parametrize(
+    "action",
+    [{"verb": "reset_after", "bytes": 64}, {"verb": "truncate_after", "bytes": 64}, {"verb": "corrupt_gzip"}],
+    ids=lambda a: a["verb"],
+)
+def test_an_answer_that_breaks_off_is_resolved(
+    target: World, undisturbed: Undisturbed, action: dict[str, Any], message: str
+) -> None:
+    """F-17, F-21: damage in the body of an answer to a write says nothing about the write."""
+    loads = load_before(target, message)
+    target.fault(action, message=message, nth=[1, 2])
+    balance = target.load(NEW, f"r{len(loads) - 1}", request_rows=30, parallel=1)
     assert sums(balance) == (only(updated=90) if message == UPSERT else only(created=90))
     assert committed(target, "created") == 90
     assert content(target) == undisturbed(*loads)
+
+
+def load_before(target: World, message: str) -> list[dict[str, pl.DataFrame]]:
+    """The loads after which NEW will have been written by this message, all but the last one done."""
+    if message == CREATE:
+        return [NEW]
+    target.load(OLD, "r0")
+    return [OLD, NEW]
 
 
 BROKEN: list[dict[str, Any]] = [
@@ -117,6 +131,7 @@ BROKEN: list[dict[str, Any]] = [
     {"verb": "reset_after", "bytes": 200},
     {"verb": "corrupt_gzip"},
     {"verb": "body", "content": PAGE, "content_type": JSON_TYPE},
+    {"verb": "commit_then_drop"},
 ]
 
 
@@ -159,15 +174,27 @@ DAMAGE: list[dict[str, Any]] = [
 def test_a_damaged_page_is_asked_for_again_and_no_row_is_lost_or_doubled(
     nine_pages: World, action: dict[str, Any]
 ) -> None:
-    """F-18, F-20, F-21: RETRY the page; never “the rows so far”, never an unhandled decoder error."""
+    """F-18, F-20, F-21: RETRY the page after a wait; never “the rows so far”, never an unhandled decoder error."""
     whole = pages(nine_pages)
     since = nine_pages.mark()
+    nine_pages.clock.slept.clear()
     nine_pages.fault(action, message="Read", nth=[3, 4])
     assert pages(nine_pages) == whole
+    assert sum(nine_pages.clock.slept) > 0
     assert [len(page) for page in whole] == [10] * 9
     asked = [entry["path"] for entry in nine_pages.journal(since)]
     assert len(asked) == 9 + 2
     assert len(set(asked)) == 9
+
+
+@pytest.mark.parametrize("action", DAMAGE, ids=lambda a: f"{a['verb']} {a.get('content', '')[:9]}".strip())
+def test_a_damaged_answer_about_who_we_are_is_asked_for_again(target: World, action: dict[str, Any]) -> None:
+    """F-18, F-20, F-21: WhoAmI is a read like any other."""
+    early = {"bytes": 30} if "bytes" in action else {}
+    target.fault(action | early, message="WhoAmI", nth=1)
+    assert target.client.who_am_i().organization_id == target.organization
+    assert len(sent(target, "WhoAmI")) == 2
+    assert sum(target.clock.slept) > 0
 
 
 @pytest.mark.parametrize(
@@ -207,6 +234,58 @@ def test_html_that_calls_itself_json_is_shown_as_what_it_is(nine_pages: World) -
     nine_pages.fault({"verb": "body", "content": PAGE, "content_type": JSON_TYPE}, message="Read")
     with pytest.raises(Transient, match="not JSON: <html><h1>Bad Gateway"):
         pages(nine_pages)
+
+
+# --- F-20: a success that is not the service's ------------------------------------------------------------------------
+
+SUCCESSES = {
+    "HTML": (200, PAGE),
+    "empty": (200, ""),
+    "other JSON": (200, "{}"),
+    "no ids": (200, '{"Ids": []}'),
+    "204": (204, ""),
+}
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "body"),
+    [
+        pytest.param(message, *answer, id=f"{message} {name}")
+        for message in (CREATE, UPSERT)
+        for name, answer in SUCCESSES.items()
+        if (message, name) != (UPSERT, "204")  # what the service itself says to this message
+    ],
+)
+def test_a_success_that_the_service_has_not_said_is_none_and_the_rows_arrive_by_the_next_attempt(
+    target: World, undisturbed: Undisturbed, message: str, code: int, body: str
+) -> None:
+    """F-20: a gateway's own page with status 200 is no proof that rows landed (L6: unknown never means success)."""
+    loads = load_before(target, message)
+    target.fault({"verb": "status", "code": code, "body": body}, message=message, nth=1)
+    since = target.mark()
+    balance = target.load(NEW, f"r{len(loads) - 1}", request_rows=90, parallel=1)
+    assert sums(balance) == (only(updated=90) if message == UPSERT else only(created=90))
+    first = sent(target, message, since)[0]
+    assert (first["status"], first["committed"] or {}) == (code, {})
+    assert content(target) == undisturbed(*loads)
+
+
+@pytest.mark.parametrize("message", [CREATE, UPSERT])
+def test_a_gateway_that_lets_no_write_through_stops_the_load(
+    target: World, undisturbed: Undisturbed, message: str
+) -> None:
+    """F-20, F-12: no row is counted, none is set aside, and the next load brings them."""
+    loads = load_before(target, message)
+    run = f"r{len(loads) - 1}"
+    target.fault({"verb": "status", "code": 200, "body": PAGE}, message=message)
+    with pytest.raises(OutcomeUnknown, match=r"status 200.*<h1>Bad Gateway") as stop:
+        target.load(NEW, run, request_rows=90, parallel=1)
+    assert stop.value.exit_code == 3
+    with target.ledger() as ledger:
+        assert ledger.balance(run).select("created", "updated", "quarantined").rows() == [(0, 0, 0)]
+    target.faults([])
+    assert sums(target.load(NEW, run)) == (only(updated=90) if message == UPSERT else only(created=90))
+    assert content(target) == undisturbed(*loads)
 
 
 # --- F-22: errors inside of a batch -----------------------------------------------------------------------------------

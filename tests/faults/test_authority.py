@@ -1,7 +1,8 @@
-"""Authority, F-23 to F-28: one new token for all, and a stop that says who may not do what."""
+"""Authority, F-11 and F-23 to F-28: one new token for all, and a stop that says who may not do what."""
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,8 @@ from cio2d365.dataverse.auth import Secret, application
 from cio2d365.dataverse.authority import Directory
 from cio2d365.dataverse.client import Dataverse
 from cio2d365.dataverse.requests import HEADERS
-from cio2d365.errors import AuthorityError, TableRefused
+from cio2d365.errors import AuthorityError, SettingsError, TableRefused, Transient
+from cio2d365.settings import new_document
 from cio2d365.transport import Pace, Patience, Transport
 from tests.end_to_end.test_demo import command
 from tests.migrate.world import Instant, World, companies, only, people, sums
@@ -33,10 +35,12 @@ FRAMES = {"contact": people(120)}
 
 
 @contextmanager
-def signed_in(target: World, secret: str = SECRET, wire: httpx.BaseTransport | None = None) -> Iterator[World]:
-    """The organisation, entered with tokens of its own authority."""
+def signed_in(
+    target: World, secret: str = SECRET, wire: httpx.BaseTransport | None = None, authority: str = ""
+) -> Iterator[World]:
+    """The organisation, entered with tokens of its own authority, or of another one."""
     clock = Instant()
-    directory = Directory(target.origin, TENANT, authority=target.origin)
+    directory = Directory(target.origin, TENANT, authority=authority or target.origin)
     authorize = application(directory, CLIENT, Secret(secret, VARIABLE), sleep=clock.sleep)
     pace = Pace(clock=lambda: clock.now, sleep=clock.sleep)
     with Transport(target.origin, authorize, headers=HEADERS, pace=pace, patience=Patience(), client=wire) as link:
@@ -100,6 +104,40 @@ def test_a_401_after_the_refresh_stops_within_three_tries(
     assert content(guarded) == undisturbed(FRAMES)
 
 
+# --- F-11: an authority that has no name or is away -------------------------------------------------------------------
+
+
+def test_an_authority_that_never_answered_is_refused_within_half_a_minute(target: World) -> None:
+    """F-11, at the start: REFUSE, and the host is named."""
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        address = f"127.0.0.1:{gone.getsockname()[1]}"
+    with signed_in(target, authority=f"http://{address}") as found, pytest.raises(SettingsError) as caught:
+        found.client.who_am_i()
+    assert address in str(caught.value)
+    assert caught.value.exit_code == 2
+    assert sum(found.clock.slept) < 30
+
+
+def test_an_authority_that_is_gone_in_mid_run_stops_it_and_it_can_be_resumed(
+    guarded: World, undisturbed: Undisturbed
+) -> None:
+    """F-11, in mid-run: what answered before is no wrong setting; STOP, resumable."""
+    guarded.faults(
+        [
+            {"match": {"message": CREATE, "nth": 3}, "action": {"verb": "expire_tokens"}},
+            {"match": {"message": "Token", "nth": list(range(2, 100))}, "action": {"verb": "drop_before_commit"}},
+        ]
+    )
+    with signed_in(guarded) as found, pytest.raises(Transient, match="token authority") as caught:
+        found.load(FRAMES, "r0", request_rows=20, parallel=1)
+    assert caught.value.exit_code == 3
+    assert 0 < len(guarded.rows()) < 120
+    guarded.faults([])
+    with signed_in(guarded) as found:
+        assert sums(found.load(FRAMES, "r0")) == only(created=120)
+    assert content(guarded) == undisturbed(FRAMES)
+
+
 # --- F-25: the secret -------------------------------------------------------------------------------------------------
 
 
@@ -150,17 +188,19 @@ def test_the_command_line_stops_at_a_wrong_secret_and_says_for_which_application
     guarded: World, tmp_path: Path
 ) -> None:
     """F-25: exit code 3, one message, no secret, nothing written."""
-    root = ("--root", str(tmp_path))
-    files = tmp_path / "export"
-    files.mkdir()
-    assert command("new", "acme", "--dataverse", guarded.origin, "--files", str(files), *root).code == 0
+    folder = tmp_path / "migrations" / "acme"
+    folder.mkdir(parents=True)
+    text = new_document("acme", "acme-0001", sandbox=guarded.origin, files=str(tmp_path))
+    (folder / "migration.toml").write_text(text, encoding="utf-8")
     variables = {
         "DATAVERSE_TENANT_ID": TENANT,
         "DATAVERSE_CLIENT_ID": CLIENT,
         VARIABLE: NEXT_SECRET,
         "DATAVERSE_AUTHORITY": guarded.origin,
     }
-    ended = command("run", "acme", "--env", "sandbox", "--from", "04", "--to", "04", *root, **variables)
+    ended = command(
+        "run", "acme", "--env", "sandbox", "--from", "04", "--to", "04", "--root", str(tmp_path), **variables
+    )
     assert ended.code == 3, ended.output
     assert "wrong or expired" in ended.output
     assert f"application {CLIENT}" in ended.output

@@ -54,6 +54,23 @@ def test_a_503_that_names_no_wait_is_asked_again_after_waits_that_grow(timed: Wo
     assert all(low <= wait <= 2 * low for low, wait in zip((0.25, 0.5, 1.0), waits, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("answer", "least"),
+    [({"code": 503, "headers": {"Retry-After": "37"}}, 37), ({"code": 503}, 0.25), ({"code": 504}, 0.25)],
+    ids=["503 that names a wait", "503", "504"],
+)
+def test_a_create_that_met_an_outage_is_looked_for_only_after_the_wait(
+    timed: World, answer: dict[str, Any], least: float
+) -> None:
+    """F-06: whether it was written has to be read, and the service that is away is not asked at once."""
+    timed.fault({"verb": "status", **answer}, message=CREATE, nth=1)
+    assert sums(timed.load({"contact": people(20)}, parallel=1)) == only(created=20)
+    arrived = timed.journal()
+    [refused] = [n for n, entry in enumerate(arrived) if entry["status"] == answer["code"]]
+    assert (arrived[refused]["method"], arrived[refused + 1]["method"]) == ("POST", "GET")
+    assert gaps(arrived[refused : refused + 2])[0] >= least
+
+
 @pytest.mark.parametrize("message", ["Read", UPSERT])
 def test_a_503_that_names_a_wait_is_obeyed(timed: World, message: str) -> None:
     """F-06: nothing of this identity arrives before the wait is over."""
@@ -130,6 +147,13 @@ def test_a_data_writer_waits_for_the_lock_as_long_as_for_a_customisation(timed: 
     assert sums(timed.load({"contact": people(20)}, request_rows=20, parallel=1)) == only(created=20)
     assert min(gaps(sent(timed, CREATE))) >= 10
     assert len(timed.rows()) == 20
+
+
+def test_a_lock_is_not_told_as_a_throttle(timed: World) -> None:
+    """F-09: the run log would blame the pace for what a customisation made us wait for."""
+    timed.fault(LOCKED, message=CREATE, nth=[1, 2])
+    assert sums(timed.load({"contact": people(20)}, parallel=1)) == only(created=20)
+    assert timed.client.transport.traffic.throttled == 0
 
 
 # --- F-10: a connection that was closed meanwhile ---------------------------------------------------------------------

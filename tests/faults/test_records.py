@@ -223,6 +223,19 @@ def test_a_deadlock_is_tried_again_after_a_wait(timed: World, undisturbed: Undis
     assert content(timed) == undisturbed(*loads)
 
 
+def test_those_who_met_in_a_deadlock_do_not_come_back_together(timed: World) -> None:
+    """F-47: the second look of many workers is spread over half of the wait, differently each time."""
+    timed.load({"contact": people(20, jobtitle="old")}, "r0")
+    timed.fault(odata_error(500, "0x80044150", "SQL error 1205: deadlock"), message=UPSERT, nth=list(range(1, 16, 2)))
+    since = timed.mark()
+    for n in range(1, 9):
+        timed.load({"contact": people(20, jobtitle=f"new {n}")}, f"r{n}", parallel=1)
+    waits = gaps(sent(timed, UPSERT, since))[::2]
+    assert len(waits) == 8
+    assert all(1 <= wait <= 1.5 for wait in waits)
+    assert len({round(wait, 3) for wait in waits}) > 4
+
+
 def test_an_sql_error_that_is_no_deadlock_gets_few_tries_and_is_isolated(
     target: World, undisturbed: Undisturbed
 ) -> None:
