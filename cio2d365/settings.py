@@ -134,6 +134,23 @@ class Companies(_Section):
     object_type_id: str = ""
 
 
+class Owners(_Section):
+    """Which attributes name the owner of a row: of people, and of the company objects; empty = the load user owns all.
+
+    A value is the e-mail address or sign-in name of a user, or the name of a team. `fallback`, given in the same way,
+    owns the rows whose owner cannot (SR-109).
+    """
+
+    trait: str = ""
+    company_trait: str = ""
+    fallback: str = ""
+
+    @property
+    def are_mapped(self) -> bool:
+        """Whether any row gets an owner."""
+        return bool(self.trait or self.company_trait)
+
+
 class Load(_Section):
     """How rows are sent. A chunk is a ledger entry and a report row; a request is what the server sees."""
 
@@ -141,6 +158,7 @@ class Load(_Section):
     request_rows: Annotated[int, Field(ge=1, le=1000)] = 500
     parallel: Annotated[int, Field(ge=1, le=16)] = 4
     same_error_limit: Annotated[int, Field(ge=1, le=10_000)] = 20
+    edited_in_both: Literal["keep", "overwrite"] = "keep"
 
 
 class Settings(_Section):
@@ -151,6 +169,7 @@ class Settings(_Section):
     files: Files = Files()
     dataverse: Dataverse = Dataverse()
     companies: Companies = Companies()
+    owners: Owners = Owners()
     load: Load = Load()
 
 
@@ -234,11 +253,17 @@ url = {production}           # closed until the sandbox is signed off
 [companies]
 object_type_id = {company}   # which Customer.io object type becomes Account; "" = the one whose name says so
 
+[owners]
+trait = ""                   # attribute of people that names who owns them: a user's e-mail or a team; "" = load user
+company_trait = ""           # the same attribute of companies
+fallback = ""                # user (e-mail) or team that gets the rows of owners who are disabled, without role, unknown
+
 [load]
 chunk_rows = 5000            # one ledger entry and one report row; at most 5000
 request_rows = 500           # rows of one request; at most 1000
 parallel = 4                 # requests at once; the server's own hint caps it
 same_error_limit = 20        # stop a table when this many rows in a row fail with one code
+edited_in_both = "keep"      # a value changed in Dynamics and in the source since the last load: keep | overwrite
 """
 
 

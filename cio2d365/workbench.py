@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from cio2d365.tables import Table, to_document
 Progress = Callable[[int, int, str], None]
 PARTS = ("kept", "merged", "excluded", "rejected")
 ENDS = ("created", "updated", "unchanged", "quarantined")
+EDITS = dict.fromkeys(("table", "source_key", "column", "loaded", "target", "source", "kind", "decision"), pl.String)
 BALANCE = {"table": pl.String, **dict.fromkeys(("staged", *ENDS, "open"), pl.Int64)}
 
 
@@ -357,6 +359,14 @@ def save_staged(migration: Migration, plan: str, staged: stage.Staged) -> dict[s
     return frames
 
 
+def staged_rows(migration: Migration, plan: str, table: str, ids: Sequence[str]) -> pl.DataFrame | None:
+    """Rows as a plan staged them; None when the plan's files are gone."""
+    path = migration.staged(plan) / f"{table}.parquet"
+    if not path.exists():
+        return None
+    return pl.scan_parquet(path).filter(pl.col(f"{table}id").is_in(list(ids))).collect()
+
+
 def staged_frames(migration: Migration, plan: str) -> dict[str, pl.DataFrame]:
     """The staged tables of a plan in order of loading; InputError when 05_load has not staged it."""
     folder = migration.staged(plan)
@@ -379,10 +389,19 @@ def load_plan(
 
 @dataclass(frozen=True)
 class Loaded:
-    """The balance per table, and the requests per application user."""
+    """The balance per table, the requests per application user, and values edited in the target since they were loaded.
+
+    Edits: table, source_key, column, loaded, target, source, kind, decision.
+    """
 
     balance: pl.DataFrame
     traffic: pl.DataFrame
+    edits: pl.DataFrame
+
+    @property
+    def conflicts(self) -> int:
+        """How many values were changed in both places."""
+        return self.edits.filter(pl.col("kind") == "edited in both").height
 
 
 def load_rows(
@@ -397,7 +416,7 @@ def load_rows(
 ) -> Loaded:
     """Load, or, without `apply`, send nothing. GateError for production."""
     if not apply:
-        return Loaded(pl.DataFrame(schema=BALANCE), load.traffic([]))
+        return Loaded(pl.DataFrame(schema=BALANCE), load.traffic([]), pl.DataFrame(schema=EDITS))
     signoff.require(migration, environment)
     with (
         connect.lanes(migration, environment) as clients,
@@ -406,12 +425,15 @@ def load_rows(
         run = load.Run(run_id, planned.plan_id, ledger.begin_run(run_id, planned.plan_id, connect.now()))
         try:
             tables = migration.load_target(environment)
-            balance = load.apply(run, frames, tables, clients, ledger, migration.settings.load, progress=progress)
+            balance = load.apply(
+                run, frames, tables, clients, ledger, migration.settings.load, progress=progress,
+                earlier=partial(staged_rows, migration),
+            )  # fmt: skip
         except BaseException:
             ledger.end_run(run_id, "stopped", connect.now())
             raise
         ledger.end_run(run_id, "done", connect.now())
-        return Loaded(balance, load.traffic(clients))
+        return Loaded(balance, load.traffic(clients), ledger.edits(run_id))
 
 
 def quarantine(migration: Migration, environment: Environment) -> pl.DataFrame:

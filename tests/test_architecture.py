@@ -17,7 +17,7 @@ LAYERS = {
     "decisions": 0,
     "pace": 1, "transport": 1, "customerio": 1, "dataverse": 1, "migrate.ledger": 1,
     "decide": 2, "handoff": 2, "migrate.stage": 2, "migrate.fields": 2, "migrate.schema": 2, "migrate.reconcile": 2,
-    "migrate.schema_plan": 2, "migrate.schema_checks": 2, "migrate.schema_words": 2, "migrate.schema_members": 2,
+    "migrate.edits": 2, "migrate.schema_plan": 2, "migrate.schema_checks": 2, "migrate.schema_words": 2, "migrate.schema_members": 2,
     "migrate.schema_removal": 2, "migrate.removal": 3,
     "migrate.signoff": 2, "migrate.extract": 3, "migrate.provision": 3, "migrate.load": 3, "migrate.rollback": 3,
     "connect": 4, "workbench": 4, "preflight": 4, "doctor": 4,

@@ -39,11 +39,14 @@ CREATE TABLE IF NOT EXISTS chunks (
     unchanged INTEGER DEFAULT 0, quarantined INTEGER DEFAULT 0, state TEXT, PRIMARY KEY (run_id, tbl, n));
 CREATE TABLE IF NOT EXISTS rows (
     tbl TEXT, row_id TEXT, source_key TEXT, hash TEXT, action TEXT, state TEXT, run_id TEXT, created_by TEXT,
-    code INTEGER, message TEXT, chunk INTEGER, PRIMARY KEY (tbl, row_id)) WITHOUT ROWID;
+    code INTEGER, message TEXT, chunk INTEGER, base_run TEXT, base_hash TEXT, PRIMARY KEY (tbl, row_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS preimages (
     tbl TEXT, row_id TEXT, run_id TEXT, document BLOB, PRIMARY KEY (tbl, row_id, run_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS unlinked (
     tbl TEXT, row_id TEXT, source_key TEXT, link TEXT, target TEXT, PRIMARY KEY (tbl, row_id, link)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS edits (
+    run_id TEXT, tbl TEXT, row_id TEXT, source_key TEXT, name TEXT, loaded TEXT, target TEXT, source TEXT, kind TEXT,
+    decision TEXT, PRIMARY KEY (run_id, tbl, row_id, name)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS rows_created_by ON rows (created_by, tbl);
 """
 
@@ -59,13 +62,18 @@ class Binding:
 
 @dataclass(frozen=True)
 class Known:
-    """What the ledger knows of a row: the content it was last confirmed or meant with, by which run, and its maker."""
+    """What the ledger knows of a row: the content it was last confirmed or meant with, by which run, and its maker.
+
+    `base_run` and `base_hash` say which content it was last confirmed with, also while another one is only meant.
+    """
 
     hash: str
     state: str
     action: str
     run_id: str
     created_by: str | None
+    base_run: str | None
+    base_hash: str | None
 
 
 @dataclass(frozen=True)
@@ -148,7 +156,8 @@ class Ledger:
         """What is known of some rows."""
         marks = orjson.dumps(list(ids)).decode()
         sql = (
-            "SELECT row_id, hash, state, action, run_id, created_by FROM rows "
+            "SELECT row_id, hash, state, action, run_id, created_by, iif(state = 'done', run_id, base_run), "
+            "iif(state = 'done', hash, base_hash) FROM rows "
             "WHERE tbl = ? AND row_id IN (SELECT value FROM json_each(?))"
         )
         return {row_id: Known(*rest) for row_id, *rest in self._db.execute(sql, (table, marks))}
@@ -181,9 +190,10 @@ class Ledger:
         self._db.executemany(
             "INSERT INTO rows (tbl, row_id, source_key, hash, action, state, run_id, chunk) "
             "VALUES (?, ?, ?, ?, ?, 'intended', ?, ?) "
-            "ON CONFLICT (tbl, row_id) DO UPDATE SET source_key = excluded.source_key, hash = excluded.hash, action = "
-            "excluded.action, state = 'intended', run_id = excluded.run_id, chunk = excluded.chunk, code = NULL, "
-            "message = NULL",
+            "ON CONFLICT (tbl, row_id) DO UPDATE SET base_run = iif(state = 'done', run_id, base_run), "
+            "base_hash = iif(state = 'done', hash, base_hash), source_key = excluded.source_key, hash = excluded.hash, "
+            "action = excluded.action, state = 'intended', run_id = excluded.run_id, chunk = excluded.chunk, "
+            "code = NULL, message = NULL",
             [(table, i.row_id, i.source_key, i.hash, i.action, run_id, n) for i in intents],
         )
 
@@ -253,6 +263,13 @@ class Ledger:
         with self._db:
             self._db.executemany("INSERT OR REPLACE INTO unlinked VALUES (?, ?, ?, ?, ?)", [(table, *x) for x in links])
 
+    def keep_edits(self, run_id: str, table: str, edits: pl.DataFrame) -> None:
+        """Values that a person has changed in the target since they were loaded, with what this run does about them."""
+        names = ("id", "cio_source_key", "column", "loaded", "target", "source", "kind", "decision")
+        rows = [(run_id, table, *row) for row in edits.select(names).iter_rows()]
+        with self._db:
+            self._db.executemany(f"INSERT OR REPLACE INTO edits VALUES ({','.join('?' * 10)})", rows)
+
     def forget(self, table: str, row_ids: Iterable[str]) -> None:
         """Rows that a rollback deleted, and what their links lacked: a later run may create them again."""
         pairs = [(table, i) for i in row_ids]
@@ -286,6 +303,18 @@ class Ledger:
             "SELECT tbl AS 'table', source_key, row_id, code, message FROM rows "
             "WHERE state = 'quarantined' ORDER BY 1, 2"
         )
+
+    def edits(self, run_id: str) -> pl.DataFrame:
+        """What a run found edited in the target: table, source_key, column, loaded, target, source, kind, decision."""
+        return self._frame(
+            "SELECT tbl AS 'table', source_key, name AS 'column', loaded, target, source, kind, decision FROM edits "
+            "WHERE run_id = ? ORDER BY kind, 1, 2, 3",
+            run_id,
+        )
+
+    def plan_of(self, run_id: str) -> str:
+        """The plan that a run loaded."""
+        return str(self._db.execute("SELECT plan FROM runs WHERE run_id = ?", (run_id,)).fetchone()[0])
 
     def quarantined(self, table: str) -> set[str]:
         """Ids of the rows of a table that the target refused."""
@@ -410,12 +439,13 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _upgrade(connection: sqlite3.Connection) -> None:
-    """Ledgers of the first version knew neither in which chunk a row was meant nor which links were left out."""
+    """Ledgers of the first version knew less: neither the chunk of a row nor links left out nor edits in the target."""
     connection.executescript(SCHEMA)
     columns = {row[1] for row in connection.execute("PRAGMA table_info(rows)")}
-    if "chunk" not in columns:
-        with connection:
-            connection.execute("ALTER TABLE rows ADD COLUMN chunk INTEGER")
+    added = {"chunk": "INTEGER", "base_run": "TEXT", "base_hash": "TEXT"}
+    with connection:
+        for name in added.keys() - columns:
+            connection.execute(f"ALTER TABLE rows ADD COLUMN {name} {added[name]}")
 
 
 def _refuse_another_place(db: sqlite3.Connection, binding: Binding, path: Path) -> None:

@@ -9,7 +9,7 @@ one before are on their way.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass, field
@@ -22,6 +22,7 @@ from cio2d365.dataverse import bulk
 from cio2d365.dataverse.client import Dataverse
 from cio2d365.dataverse.crew import Crew, shares
 from cio2d365.errors import ConservationError, PrivilegeError, TableRefused
+from cio2d365.migrate import edits
 from cio2d365.migrate.ledger import Action, Intent, Known, Ledger
 from cio2d365.outcomes import Outcome, RowOutcome
 from cio2d365.settings import Load
@@ -29,6 +30,8 @@ from cio2d365.tables import Table
 
 Row = dict[str, Any]
 Progress = Callable[[int, int, str], None]
+# Rows of a table as an earlier plan staged them, or none when they are not kept any more: plan id, table, row ids.
+Earlier = Callable[[str, str, Sequence[str]], pl.DataFrame | None]
 NOTED = ("throttled", "repeated")
 
 
@@ -84,8 +87,12 @@ def apply(
     settings: Load,
     *,
     progress: Progress,
+    earlier: Earlier = lambda plan, table, ids: None,
 ) -> pl.DataFrame:
     """Load all tables in the order given; the balance per table comes back. Each client is an application user.
+
+    With `earlier` a value that somebody changed in the target since it was loaded is told from one that we loaded: it
+    is kept, or, changed in the source too, treated as the settings say; each is listed in the ledger (F-48).
 
     A table that is refused as a whole stops, and so do the tables that point to it; the rest is loaded, and then
     TableRefused names them (F-26, F-39). Raises ConservationError when a table's sums are off, AuthorityError.
@@ -99,7 +106,7 @@ def apply(
             continue
         _refuse_twins(frame, tables[name])
         _go_on(clients)
-        loader = _Table(run, tables[name], tables, clients[0], ledger, settings, report)
+        loader = _Table(run, tables[name], tables, clients[0], ledger, settings, report, earlier)
         try:
             loader.send(frame, clients, threads)
         except (PrivilegeError, TableRefused) as error:
@@ -205,10 +212,11 @@ class _Table:
         ledger: Ledger,
         settings: Load,
         report: _Report,
+        earlier: Earlier,
     ) -> None:
         self.run, self.table, self.tables = run, table, tables
         self.client, self.ledger, self.report = client, ledger, report
-        self.chunk_rows = settings.chunk_rows
+        self.chunk_rows, self.rule, self.earlier = settings.chunk_rows, settings.edited_in_both, earlier
         self.flow = bulk.Flow(settings.request_rows, settings.same_error_limit)
         self.refused: Mapping[str, set[str]] = {}
         self.again: deque[_Job] = deque()
@@ -270,10 +278,48 @@ class _Table:
         pictures = self._pictures([rows[i] for i in update])
         create += [i for i in update if i not in pictures]  # deleted in the target since they were loaded
         update = [i for i in update if i in pictures]
-        intents = self._intents(create, "create", rows, keys) + self._intents(update, "update", rows, keys)
+        intents = self._intents(create, "create", rows, keys)
+        sent, idle = self._spared(part, update, pictures)
+        update, settled = [i for i in update if i not in idle], settled + Counter(unchanged=len(idle))
+        # The hash is of what the source says, also where a value of the target is kept.
+        intents += self._intents(update, "update", rows, keys)
         self.ledger.open_chunk(self.run.run_id, self.table.name, n, part.height, settled, intents)
-        self.ledger.keep_preimages(self.run.run_id, self.table.name, pictures)
-        return _Chunk(n, rows, keys), create, update
+        self.ledger.keep_preimages(self.run.run_id, self.table.name, {i: pictures[i] for i in update})
+        return _Chunk(n, rows | sent, keys), create, update
+
+    def _spared(
+        self, part: pl.DataFrame, update: list[str], pictures: Mapping[str, Row]
+    ) -> tuple[dict[str, Row], set[str]]:
+        """What is really sent for rows to update: without values kept as the target has them; and ids of idle rows."""
+        loaded = self._loaded(update)
+        if loaded is None:
+            return {}, set()
+        wanted = part.filter(pl.col(self.table.primary_id).is_in(update))
+        target = pl.DataFrame([pictures[i] for i in update], infer_schema_length=None)
+        edited, idle = edits.compare(wanted, target, loaded, self.table, self.rule)
+        self.ledger.keep_edits(self.run.run_id, self.table.name, edited)
+        rest = edits.without_kept(wanted, edited, self.table)
+        rows = {row[self.table.primary_id]: row for row in payloads(rest, self.table.name, self.tables)}
+        return rows, set(idle)
+
+    def _loaded(self, ids: list[str]) -> pl.DataFrame | None:
+        """Rows as they were last confirmed; a row whose earlier content cannot be shown is left out."""
+        known, by_run = self.ledger.known(self.table.name, ids), defaultdict(list)
+        for row_id, k in known.items():
+            by_run[k.base_run].append(row_id)
+        frames = [self._as_loaded(run_id, found, known) for run_id, found in by_run.items() if run_id]
+        rows = [frame for frame in frames if frame is not None and frame.height]
+        return pl.concat(rows, how="diagonal_relaxed") if rows else None
+
+    def _as_loaded(self, run_id: str, ids: list[str], known: Mapping[str, Known]) -> pl.DataFrame | None:
+        frame = self.earlier(self.ledger.plan_of(run_id), self.table.name, ids)
+        if frame is None:
+            return None
+        hashes = {
+            row[self.table.primary_id]: content_hash(row) for row in payloads(frame, self.table.name, self.tables)
+        }
+        same = [i for i, digest in hashes.items() if digest == known[i].base_hash]
+        return frame.filter(pl.col(self.table.primary_id).is_in(same))
 
     def _linked(self, part: pl.DataFrame) -> pl.DataFrame:
         """The rows without links to rows in quarantine, which are listed; a later load sets them (F-43)."""

@@ -182,9 +182,9 @@ def spot_checks(
     The rows are drawn by a hash of their source key, so that the same snapshot gives the same sample.
     """
     drawn = frame.with_columns(_draw=_drawn(frame["cio_source_key"])).sort("_draw").head(rows).drop("_draw")
-    wanted = _long(_as_read(drawn, table), table)
+    wanted = texts_of(drawn, table, staged=True)
     there = target.with_columns(pl.col(table.primary_id).str.to_lowercase())
-    found = _long(there, table).drop("cio_source_key").rename({"value": "found"})
+    found = texts_of(there, table).drop("cio_source_key").rename({"value": "found"})
     sheet = wanted.drop_nulls("value").join(found, on=["id", "column"], how="left")
     source = raw.select(cio_source_key=pl.first(), source="attributes")
     names = {"cio_source_key": "source_key", "value": "sent"}
@@ -193,7 +193,9 @@ def spot_checks(
     return sheet.with_columns(table=pl.lit(table.name), verdict=pl.lit("")).select(order)
 
 
-def _long(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
+def texts_of(frame: pl.DataFrame, table: Table, *, staged: bool = False) -> pl.DataFrame:
+    """Every value as comparable text, by the name under which the target is read: id, cio_source_key, column, value."""
+    frame = _as_read(frame, table) if staged else frame
     names = [c for c in frame.columns if c not in (table.primary_id, "cio_source_key")]
     texts = frame.select(
         pl.col(table.primary_id).alias("id"),

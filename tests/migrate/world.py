@@ -78,6 +78,12 @@ class World:
     organization: str
     clock: Instant
     others: Sequence[Dataverse] = ()
+    plans: dict[str, Mapping[str, pl.DataFrame]] = field(default_factory=dict)
+
+    def earlier(self, plan: str, table: str, ids: Sequence[str]) -> pl.DataFrame | None:
+        """Rows as a plan of this world staged them."""
+        frame = self.plans.get(plan, {}).get(table)
+        return None if frame is None else frame.filter(pl.col(f"{table}id").is_in(list(ids)))
 
     def binding(self, **other: str) -> ledgers.Binding:
         facts = {"migration_id": MIGRATION, "environment": "sandbox", "organization_id": self.organization}
@@ -96,12 +102,16 @@ class World:
         ledger: str = "ledger",
         plan: str = "p",
         at: str = AT,
-        **settings: int,
+        **settings: Any,
     ) -> pl.DataFrame:
         with self.ledger(ledger) as found:
             run = load.Run(run_id, plan, found.begin_run(run_id, plan, at))
             chosen = Load(**{"chunk_rows": 1000, "request_rows": 200, "parallel": 4, **settings})
-            balance = load.apply(run, staged, self.tables, [self.client, *self.others], found, chosen, progress=nothing)
+            self.plans[plan] = staged
+            clients = [self.client, *self.others]
+            balance = load.apply(
+                run, staged, self.tables, clients, found, chosen, progress=nothing, earlier=self.earlier
+            )
             found.end_run(run_id, "done", AT)
             return balance
 
