@@ -517,6 +517,23 @@ def compare_all(
     return [reconcile.compare(frame, target[name], tables[name], waiting[name]) for name, frame in frames.items()]
 
 
+def explained_differences(
+    migration: Migration,
+    environment: Environment,
+    comparisons: list[reconcile.Comparison],
+    tables: Mapping[str, Table],
+) -> pl.DataFrame:
+    """Every difference with the reason that the ledger knows: table, source_key, column, staged, target, reason."""
+    found = reconcile.differences(comparisons)
+    if not migration.ledger(environment).exists():
+        return found.with_columns(reason=pl.lit(""))
+    with ledgers.reading(migration.ledger(environment)) as ledger:
+        kept, links = ledger.kept_edits(), ledger.unlinked()
+    reads = {(name, nav): f"_{x.name}_value" for name, table in tables.items() for nav, (x, _) in table.binds.items()}
+    columns = [reads.get(pair, pair[1]) for pair in links.select("table", "link").iter_rows()]
+    return reconcile.explained(found, kept, links.with_columns(pl.Series("column", columns, dtype=pl.String)))
+
+
 def save_reconciliation(
     migration: Migration, environment: Environment, comparisons: list[reconcile.Comparison]
 ) -> Path:

@@ -312,6 +312,12 @@ class Ledger:
             run_id,
         )
 
+    def kept_edits(self) -> pl.DataFrame:
+        """Values of the target that loads have kept: table, source_key, column, target."""
+        return self._frame(
+            "SELECT DISTINCT tbl AS 'table', source_key, name AS 'column', target FROM edits WHERE decision = 'kept'"
+        )
+
     def plan_of(self, run_id: str) -> str:
         """The plan that a run loaded."""
         return str(self._db.execute("SELECT plan FROM runs WHERE run_id = ?", (run_id,)).fetchone()[0])

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from cio2d365.tables import Kind, Table
+from cio2d365.tables import OWNER_BIND, OWNER_READ, Kind, Table
 
 DIFFERENCES = {
     "table": pl.String, "source_key": pl.String, "column": pl.String, "staged": pl.String, "target": pl.String,
 }  # fmt: skip
 # What is written to `overriddencreatedon` becomes `createdon`; the column itself then tells when the row came in.
-READ_AS = {"overriddencreatedon": "createdon"}
+READ_AS = {"overriddencreatedon": "createdon", OWNER_BIND: OWNER_READ}
 FLOAT_PLACES = 9  # decimals have at most 10 places; the last one is the server's rounding
 
 
@@ -79,7 +79,8 @@ def _as_read(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
     groups: dict[str, list[str]] = {}
     for column, name in read_names(frame, table).items():
         groups.setdefault(name, []).append(column)
-    return frame.select(pl.coalesce(columns).alias(name) for name, columns in groups.items())
+    ids = frame.with_columns(pl.col(OWNER_BIND).str.extract(r"\((.+)\)$")) if OWNER_BIND in frame.columns else frame
+    return ids.select(pl.coalesce(columns).alias(name) for name, columns in groups.items())
 
 
 def _field(joined: pl.DataFrame, name: str, table: Table) -> tuple[dict[str, object], pl.DataFrame]:
@@ -160,12 +161,32 @@ def differences(comparisons: Sequence[Comparison]) -> pl.DataFrame:
     return pl.concat([pl.DataFrame(schema=DIFFERENCES), *(c.differences for c in comparisons)])
 
 
+def explained(differences: pl.DataFrame, kept: pl.DataFrame, unlinked: pl.DataFrame) -> pl.DataFrame:
+    """Differences with the `reason` that the load has recorded for them, empty when there is none.
+
+    `kept` are values edited in the target (table, source_key, column, target), `unlinked` links left out (table,
+    source_key, column as read).
+    """
+    edits = kept.cast(pl.String).with_columns(_kept=True)
+    links = unlinked.select("table", "source_key", "column", _left=pl.lit(True)).unique()
+    found = differences.join(edits, on=["table", "source_key", "column", "target"], how="left", nulls_equal=True)
+    found = found.join(links, on=["table", "source_key", "column"], how="left")
+    left = pl.col("_left").fill_null(False) & pl.col("target").is_null()
+    reason = (
+        pl.when(pl.col("_kept"))
+        .then(pl.lit("kept as edited in Dynamics"))
+        .when(left)
+        .then(pl.lit("link left out: its target is in quarantine"))
+    )
+    return found.with_columns(reason=reason.otherwise(pl.lit(""))).drop("_kept", "_left")
+
+
 def link_check(children: Mapping[str, pl.DataFrame], people: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """Per table of children and lookup column: rows with a link, and links to a row that is not there (SR-009)."""
     known = set().union(*(frame[:, 0].str.to_lowercase().to_list() for frame in people.values()))
     rows = []
     for name, frame in children.items():
-        for column in (c for c in frame.columns if c.startswith("_") and c.endswith("_value")):
+        for column in (c for c in frame.columns if c.startswith("_") and c.endswith("_value") and c != OWNER_READ):
             linked = frame[column].drop_nulls().cast(pl.String).str.to_lowercase()
             dangling = len(linked) - int(linked.is_in(list(known)).sum())
             rows.append({"table": name, "lookup": column, "linked": len(linked), "dangling": dangling})

@@ -152,3 +152,31 @@ def test_the_sheet_for_people_draws_the_same_rows_every_time() -> None:
     assert first.equals(again)
     assert first["source_key"].n_unique() == 2
     assert first.columns == ["table", "source_key", "column", "sent", "found", "verdict", "source"]
+
+
+def test_a_difference_has_the_reason_that_the_load_has_recorded() -> None:
+    shape = ["table", "source_key", "column", "staged", "target"]
+    rows = [
+        ("contact", "id:1", "jobtitle", "new", "by a person"),
+        ("contact", "id:2", "jobtitle", "new", "something else"),
+        ("contact", "id:3", "_parentcustomerid_value", "a1", None),
+        ("contact", "id:4", "_parentcustomerid_value", "a1", "a2"),
+    ]
+    differences = pl.DataFrame(rows, schema=dict.fromkeys(shape, pl.String), orient="row")
+    kept = pl.DataFrame(
+        {"table": "contact", "source_key": ["id:1", "id:2"], "column": "jobtitle", "target": "by a person"}
+    )
+    links = pl.DataFrame({"table": "contact", "source_key": ["id:3", "id:4"], "column": "_parentcustomerid_value"})
+    found = reconcile.explained(differences, kept, links)
+    assert found["reason"].to_list() == [
+        "kept as edited in Dynamics", "", "link left out: its target is in quarantine", "",
+    ]  # fmt: skip
+    assert found.select(shape).equals(differences)
+
+
+def test_without_records_no_difference_has_a_reason() -> None:
+    row = {"table": "contact", "source_key": "id:1", "column": "a", "staged": "x", "target": None}
+    differences = pl.DataFrame([row], schema=dict.fromkeys(row, pl.String))
+    kept = pl.DataFrame(schema=dict.fromkeys(("table", "source_key", "column", "target"), pl.String))
+    links = pl.DataFrame(schema=dict.fromkeys(("table", "source_key", "column"), pl.String))
+    assert reconcile.explained(differences, kept, links)["reason"].to_list() == [""]
