@@ -256,7 +256,7 @@ object_type_id = {company}   # which Customer.io object type becomes Account; ""
 [owners]
 trait = ""                   # attribute of people that names who owns them: a user's e-mail or a team; "" = load user
 company_trait = ""           # the same attribute of companies
-fallback = ""                # user (e-mail) or team that gets the rows of owners who are disabled, without role, unknown
+fallback = ""                # user (e-mail) or team that owns what a disabled, roleless or unknown owner cannot
 
 [load]
 chunk_rows = 5000            # one ledger entry and one report row; at most 5000

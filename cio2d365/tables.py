@@ -22,6 +22,9 @@ DECIMAL_RANGE = (-100_000_000_000.0, 100_000_000_000.0)
 MONEY_RANGE = (-922_337_203_685_477.0, 922_337_203_685_477.0)
 STRING_LENGTH = 4_000
 MEMO_LENGTH = 1_048_576
+# A row's owner is a user or a team, bound by one navigation property whichever it is (`dataverse-api 4`).
+OWNER_SETS = {"systemuser": "systemusers", "team": "teams"}
+OWNER_BIND, OWNER_READ = "ownerid@odata.bind", "_ownerid_value"
 
 
 @dataclass(frozen=True)

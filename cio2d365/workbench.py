@@ -19,13 +19,14 @@ from cio2d365.dataverse.audit import Audit
 from cio2d365.dataverse.client import Dataverse
 from cio2d365.dataverse.findings import Finding, findings
 from cio2d365.dataverse.metadata import read_tables
+from cio2d365.dataverse.owners import owners as read_owners
 from cio2d365.decide import events, field_maps, mapping, split, traits, values
 from cio2d365.decide.event_profile import EventProfile, profile_events
 from cio2d365.decide.events import EventDecision
 from cio2d365.decide.field_maps import Mapping as FieldMapping
 from cio2d365.decide.split import SplitRule
 from cio2d365.errors import DecisionError, InputError
-from cio2d365.migrate import extract, load, provision, reconcile, rollback, schema, signoff, stage
+from cio2d365.migrate import extract, load, ownership, provision, reconcile, rollback, schema, signoff, stage
 from cio2d365.migrate import ledger as ledgers
 from cio2d365.migration import Migration, Snapshot
 from cio2d365.settings import Environment
@@ -295,7 +296,9 @@ def wanted_schema(migration: Migration, chosen: Rules) -> tuple[Table, ...]:
     types = {t["object_type_id"]: t["name"] for t in migration.snapshot().frame("object_types").to_dicts()}
     named = {type_id: (table, str(types[type_id])) for type_id, table in object_tables(migration).items()}
     columns = field_maps.custom_columns(chosen.mapping)
-    return schema.wanted(columns, [c.column for c in chosen.events.columns], named)
+    owned = ownership.ownership(migration.settings.owners)
+    ownership.require_column(chosen.mapping, owned)
+    return schema.wanted(columns, [c.column for c in chosen.events.columns], named, owned=owned.tables)
 
 
 def provision_schema(
@@ -329,21 +332,43 @@ def save_schema(
 
 
 def given(migration: Migration, environment: Environment, chosen: Rules) -> stage.Given:
-    """What staging reads. InputError when the schema was not provisioned."""
+    """What staging reads. InputError when the schema was not provisioned.
+
+    With owners mapped the target's users and teams are read now; SettingsError when the fallback cannot own rows.
+    """
     tables = migration.load_target(environment)
-    missing = [t.name for t in wanted_schema(migration, chosen) if t.name not in tables]
+    wanted = wanted_schema(migration, chosen)
+    missing = [t.name for t in wanted if t.name not in tables]
+    missing += [f"{t.name}.{schema.OWNER.name}" for t in wanted if t.name in tables and _lacks_owner(t, tables[t.name])]
     if missing:
         raise InputError(f"{environment} has no {', '.join(missing)} yet; run 04_schema")
     return stage.Given(
         raw_tables(migration), chosen.split, chosen.mapping, chosen.events, tables, object_tables(migration),
-        company_type(migration), migration.id,
+        company_type(migration), migration.id, _ownership(migration, environment),
     )  # fmt: skip
 
 
-def plan_id(migration: Migration) -> str:
-    """Names a plan by everything that it was made of: snapshot and the three rules."""
+def _lacks_owner(wanted: Table, live: Table) -> bool:
+    return wanted.column(schema.OWNER.name) is not None and live.column(schema.OWNER.name) is None
+
+
+def _ownership(migration: Migration, environment: Environment) -> ownership.Ownership:
+    """Who can own rows in the environment; nobody is asked for when no owners are mapped."""
+    if not migration.settings.owners.are_mapped:
+        return ownership.NOBODY
+    with connect.target(migration, environment) as client:
+        return ownership.ownership(migration.settings.owners, read_owners(client))
+
+
+def plan_id(migration: Migration, environment: Environment) -> str:
+    """Names a plan by everything that it was made of: snapshot and the three rules.
+
+    With owners mapped also by their settings and the environment, because users have an id of their own in each.
+    """
     versions: dict[str, str] = {name: decisions.confirmed(migration, name).digest for name in decisions.NOTEBOOK}
-    return artefacts.digest({"snapshot": migration.snapshot().id, **versions})[:12]
+    owners = migration.settings.owners
+    named = {"owners": owners.model_dump(), "environment": environment} if owners.are_mapped else {}
+    return artefacts.digest({"snapshot": migration.snapshot().id, **versions, **named})[:12]
 
 
 def save_staged(migration: Migration, plan: str, staged: stage.Staged) -> dict[str, pl.DataFrame]:
@@ -355,6 +380,8 @@ def save_staged(migration: Migration, plan: str, staged: stage.Staged) -> dict[s
     for name in stage.PLACES[1:]:
         artefacts.write_frame(folder / f"{name}.parquet", staged.place(name))
     artefacts.write_frame(folder / "changes.parquet", staged.notes())
+    if staged.owned:
+        artefacts.write_frame(folder / "owners.parquet", staged.owners())
     artefacts.write_json(folder / "plan.json", {"plan": plan, "tables": {n: f.height for n, f in frames.items()}})
     return frames
 

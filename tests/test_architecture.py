@@ -17,13 +17,16 @@ LAYERS = {
     "decisions": 0,
     "pace": 1, "transport": 1, "customerio": 1, "dataverse": 1, "migrate.ledger": 1,
     "decide": 2, "handoff": 2, "migrate.stage": 2, "migrate.fields": 2, "migrate.schema": 2, "migrate.reconcile": 2,
-    "migrate.edits": 2, "migrate.schema_plan": 2, "migrate.schema_checks": 2, "migrate.schema_words": 2, "migrate.schema_members": 2,
+    "migrate.edits": 2, "migrate.ownership": 2,
+    "migrate.schema_plan": 2, "migrate.schema_checks": 2, "migrate.schema_words": 2, "migrate.schema_members": 2,
     "migrate.schema_removal": 2, "migrate.removal": 3,
     "migrate.signoff": 2, "migrate.extract": 3, "migrate.provision": 3, "migrate.load": 3, "migrate.rollback": 3,
     "connect": 4, "workbench": 4, "preflight": 4, "doctor": 4,
     "show": 5, "safe_html": 5, "render": 5, "run": 5, "cli": 5, "demo": 5,
 }  # fmt: skip
-PURE = ("decide", "handoff", "migrate.stage", "migrate.fields", "migrate.schema", "migrate.reconcile")
+PURE = (
+    "decide", "handoff", "migrate.stage", "migrate.fields", "migrate.ownership", "migrate.schema", "migrate.reconcile",
+)  # fmt: skip
 NOT_PURE = {"httpx", "sqlite3", "time", "random", "os", "secrets", "requests", "urllib.request", "subprocess"}
 NOT_SURFACE = {"httpx", "sqlite3"}
 EDGES = ("customerio", "dataverse", "migrate.ledger")

@@ -9,6 +9,7 @@ from typing import Literal
 from cio2d365.dataverse.client import Dataverse
 from cio2d365.dataverse.reads import Reads, Row
 from cio2d365.errors import PrivilegeError
+from cio2d365.tables import OWNER_SETS
 
 Kind = Literal["person", "application", "team"]
 USER_ROLES, TEAM_ROLES, MEMBERS = "systemuserroles_association", "teamroles_association", "teammembership_association"
@@ -33,6 +34,16 @@ class Owner:
     def can_own(self) -> bool:
         """Whether rows can be given to it."""
         return not self.obstacle
+
+    @property
+    def path(self) -> str:
+        """What a row's `ownerid` is bound to when it is given to this owner: `/systemusers(id)` or `/teams(id)`."""
+        return f"/{OWNER_SETS['team' if self.kind == 'team' else 'systemuser']}({self.id})"
+
+    @property
+    def label(self) -> str:
+        """How people call it: a user by name, else by address; a team as such."""
+        return f"team {self.name}" if self.kind == "team" else self.name or self.email or self.login
 
 
 def owners(client: Dataverse) -> tuple[Owner, ...]:

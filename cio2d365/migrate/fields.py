@@ -75,6 +75,11 @@ def concat(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
     )
 
 
+def original(texts: pl.Series, converted: pl.DataFrame) -> pl.Series:
+    """The source text where the column could not take it."""
+    return pl.select(pl.when(converted["problem"].is_not_null() | converted["value"].is_null()).then(texts)).to_series()
+
+
 def with_rest(rest: pl.Series, extra: Mapping[str, pl.Series]) -> pl.Series:
     """`rest` with more values: name → texts, null where there is nothing to keep."""
     rows = zip(rest, *extra.values(), strict=True)

@@ -17,7 +17,7 @@ from cio2d365.dataverse import batch, bulk, requests
 from cio2d365.dataverse.client import Dataverse
 from cio2d365.errors import Refused, RequestRejected, Terminal
 from cio2d365.migrate.ledger import Ledger
-from cio2d365.tables import Table
+from cio2d365.tables import OWNER_SETS, Table
 from cio2d365.transport import Request
 
 Progress = Callable[[int, int, str], None]
@@ -244,6 +244,7 @@ def _values(picture: Mapping[str, Any], table: Table, tables: Mapping[str, Table
         if lookup is None or name.endswith(LOOKUP_TABLE):
             continue
         kind = str(picture.get(f"{name}{LOOKUP_TABLE}") or lookup.targets[0][0])
-        bound = f"/{tables[kind].set_name}({value})" if value and kind in tables else None
+        sets = OWNER_SETS | {t.name: t.set_name for t in tables.values()}
+        bound = f"/{sets[kind]}({value})" if value and kind in sets else None
         values[f"{lookup.navigation(kind)}@odata.bind"] = bound
     return values

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from cio2d365.tables import MEMO_LENGTH, Choice, Column, Lookup, Option, Table, View
@@ -31,6 +31,7 @@ JSON_REST = Column(
 )
 USER_ID = Column("cio_user_id__c", "string", "Customer.io user id", 400)
 CIO_ID = Column("cio_cio_id", "string", "Customer.io cio_id", 100)
+OWNER = Column("cio_owner", "string", "Customer.io owner", 200, description="Who owns it, as the source says it")
 COMPANY_ID = Column("cio_company_id__c", "string", "Customer.io company id", 400)
 PERSON = (("contact", "cio_user_id_contact"), ("lead", "cio_user_id_lead"))
 
@@ -129,14 +130,16 @@ def wanted(
     tables_of_types: Mapping[str, tuple[str, str]],
     *,
     campaign_members: bool = False,
+    owned: Collection[str] = (),
 ) -> tuple[Table, ...]:
     """Everything that has to exist, in an order in which it can be created.
 
     `columns` are the confirmed map's custom columns per table, `event_columns` the promoted properties, and
-    `tables_of_types` gives (table name, type name) per object type. `campaign_members` adds the table of deliveries.
+    `tables_of_types` gives (table name, type name) per object type. `campaign_members` adds the table of deliveries;
+    `owned` names the standard tables whose rows keep the owner that the source names (F-44).
     """
     own = [object_table(name, label, columns.get(name, ())) for name, label in tables_of_types.values()]
-    standard = [_extended(name, columns.get(name, ())) for name in STANDARD]
+    standard = [_extended(name, columns.get(name, ()), owned=name in owned) for name in STANDARD]
     promoted = tuple(event_columns)
     return (
         *standard,
@@ -156,10 +159,11 @@ def choices_of(tables: Iterable[Table]) -> tuple[Choice, ...]:
     return tuple(found.values())
 
 
-def _extended(name: str, columns: Iterable[Column]) -> Table:
+def _extended(name: str, columns: Iterable[Column], *, owned: bool) -> Table:
     ids = {"account": (COMPANY_ID,), "contact": (USER_ID, CIO_ID), "lead": (USER_ID, CIO_ID)}[name]
-    custom = (c for c in columns if c.custom)
-    return Table(name, f"{name}s", f"{name}id", "", (*ids, SOURCE_KEY, JSON_REST, *custom), label=name.title())
+    custom = [c for c in columns if c.custom]
+    owner = (OWNER,) if owned and OWNER.name not in {c.name for c in custom} else ()
+    return Table(name, f"{name}s", f"{name}id", "", (*ids, SOURCE_KEY, JSON_REST, *owner, *custom), label=name.title())
 
 
 def object_table(name: str, label: str, columns: Iterable[Column]) -> Table:

@@ -46,7 +46,9 @@ def hashes(migration: Migration) -> dict[str, str]:
     missing = [name for name, path in files.items() if not path.exists()]
     if missing:
         raise GateError(f"the sandbox is not ready: it has no {' and no '.join(missing)}; run it to 06")
-    return {"snapshot": snapshot, **rules, **{name: artefacts.sha256(path) for name, path in files.items()}}
+    owners = migration.settings.owners
+    named = {"owners": artefacts.digest(owners.model_dump())} if owners.are_mapped else {}
+    return {"snapshot": snapshot, **rules, **named, **{name: artefacts.sha256(path) for name, path in files.items()}}
 
 
 def sign(migration: Migration, *, role: Role, by: str, verdict: Verdict, at: str) -> Record:
@@ -96,7 +98,7 @@ def _check(record: Record, now: dict[str, str]) -> None:
         raise GateError(f"production is closed: the sign-off of {record.role} was edited after it was made")
     if record.verdict != "accept":
         raise GateError(f"production is closed: {record.by} ({record.role}) rejected the sandbox on {record.at}")
-    changed = sorted(name for name, value in now.items() if record.hashes.get(name) != value)
+    changed = sorted(name for name in now.keys() | record.hashes if record.hashes.get(name) != now.get(name))
     if changed:
         raise GateError(f"production is closed: changed since {record.role} signed: {', '.join(changed)}")
 

@@ -1,8 +1,8 @@
 """Snapshot + confirmed decisions → one frame per target table. Pure; every source row ends in exactly one place (L1).
 
 A staged frame has the columns as the API takes them: the primary key, plain columns by logical name, and lookups as the
-navigation property that binds them, holding the GUID. Rows that are not staged stand in `review`, `excluded` or
-`rejected`, each with object, source key and reason.
+navigation property that binds them, holding the GUID; the owner, who may be a user or a team, as the path itself.
+Rows that are not staged stand in `review`, `excluded` or `rejected`, each with object, source key and reason.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from cio2d365.decide.field_maps import FieldMap
 from cio2d365.decide.field_maps import Mapping as FieldMapping
 from cio2d365.decide.split import SplitRule
 from cio2d365.errors import ConservationError
-from cio2d365.migrate import fields, schema
+from cio2d365.migrate import fields, ownership, schema
+from cio2d365.migrate.ownership import NOBODY, Ownership
 from cio2d365.tables import MEMO_LENGTH, Column, Table
 
 APART = {"object": pl.String, "source_key": pl.String, "reason": pl.String, "detail": pl.String}
@@ -53,6 +54,7 @@ class Given:
     object_tables: Mapping[str, str]
     company_type: str
     migration_id: str
+    owners: Ownership = NOBODY
 
 
 @dataclass
@@ -63,6 +65,7 @@ class Staged:
     apart: dict[str, list[pl.DataFrame]] = field(default_factory=lambda: {p: [] for p in PLACES[1:]})
     noted: list[pl.DataFrame] = field(default_factory=list)
     links: list[pl.DataFrame] = field(default_factory=list)
+    owned: list[pl.DataFrame] = field(default_factory=list)
 
     def put_apart(self, place: str, name: str, rows: pl.DataFrame) -> None:
         """Rows (source_key, reason, optional detail) of object `name` that are not staged."""
@@ -88,15 +91,29 @@ class Staged:
         """Rows that load without a link because its target does not: object, source_key, reason, detail (B-083)."""
         return pl.concat([pl.DataFrame(schema=APART), *(f.cast(cast(Any, APART)) for f in self.links)])
 
+    def owners(self) -> pl.DataFrame:
+        """Every row of a table whose owners are mapped: table, source_key, field, value, obstacle, owner (who has it).
+
+        All of the last three are null where nobody is named, and the obstacle where the named one owns the row.
+        """
+        return pl.concat([pl.DataFrame(schema=ownership.OWNED), *self.owned])
+
 
 def stage(given: Given) -> Staged:
-    """All tables. ConservationError when a source row is in no place or in two."""
+    """All tables. ConservationError when a source row is in no place or in two.
+
+    With owners mapped: SettingsError when nobody in the source has the attribute, or when a named owner cannot own rows
+    and there is no fallback; DecisionError when the map uses the column that keeps the name.
+    """
     staged = Staged()
+    companies = given.raw["objects"].filter(pl.col("object_type_id") == given.company_type)
+    ownership.require_names(given.owners, given.mapping, given.raw["people"], companies)
     accounts = _objects(staged, given, given.company_type, "account")
     classes = _classes(given)
     _put_classes_apart(staged, classes)
-    companies = _primary_companies(staged, given, accounts)
-    people = {cls: _people(staged, given, classes, cls, companies) for cls in ("contact", "lead")}
+    primary = _primary_companies(staged, given, accounts)
+    people = {cls: _people(staged, given, classes, cls, primary) for cls in ("contact", "lead")}
+    ownership.require_fallback(staged.owners())
     objects = {given.company_type: accounts} | {
         t: _objects(staged, given, t, name) for t, name in sorted(given.object_tables.items(), key=lambda x: x[1])
     }
@@ -166,8 +183,8 @@ def _people(staged: Staged, given: Given, classes: pl.DataFrame, cls: str, compa
     email = fields.convert(people["address"], cast(Column, table.column("emailaddress1")))
     created = fields.convert(_attribute(people, "created_at"), CREATED_AT, unit="mixed")
     kept = {
-        "email": _original(people["email"], email),
-        "created_at": _original(_attribute(people, "created_at"), created),
+        "email": fields.original(people["email"], email),
+        "created_at": fields.original(_attribute(people, "created_at"), created),
     }
     frame = done.columns if done.columns.width else pl.DataFrame({"row": keys}).drop("row")
     frame = frame.with_columns(
@@ -187,6 +204,7 @@ def _people(staged: Staged, given: Given, classes: pl.DataFrame, cls: str, compa
     ]))  # fmt: skip
     frame = _named(staged, frame, people, cls)
     frame = _linked(frame, keys, companies, table, "parentcustomerid" if cls == "contact" else "parentaccountid")
+    frame = _owned(staged, given, "people", frame, people, table)
     staged.frames[cls] = _ordered(frame, table)
     return frame.select(person_key="cio_source_key", id=table.primary_id)
 
@@ -197,11 +215,6 @@ def _of(given: Given, prefix: str) -> list[FieldMap]:
 
 def _attribute(rows: pl.DataFrame, name: str) -> pl.Series:
     return json_scan.pick(rows["attributes"], [name])[name]
-
-
-def _original(texts: pl.Series, converted: pl.DataFrame) -> pl.Series:
-    """The source text where the column could not take it."""
-    return pl.select(pl.when(converted["problem"].is_not_null() | converted["value"].is_null()).then(texts)).to_series()
 
 
 def _cleaned(people: pl.DataFrame, keys: pl.Series) -> pl.DataFrame:
@@ -276,6 +289,7 @@ def _objects(staged: Staged, given: Given, type_id: str, name: str) -> pl.DataFr
     )
     title = "name" if name == "account" else table.primary_name
     frame = _titled(staged, frame, rows, label, title)
+    frame = _owned(staged, given, label, frame, rows, table)
     staged.frames[name] = _ordered(frame, table)
     return frame.select(object_key="cio_source_key", id=table.primary_id)
 
@@ -403,6 +417,18 @@ LATEST_MS = 253_402_300_799_000  # 9999-12-31T23:59:59Z
 
 
 # --- shared -----------------------------------------------------------------------------------------------------------
+
+
+def _owned(
+    staged: Staged, given: Given, label: str, frame: pl.DataFrame, rows: pl.DataFrame, table: Table
+) -> pl.DataFrame:
+    name = given.owners.attribute(table.name)
+    if not name:
+        return frame
+    done = ownership.give(frame, _attribute(rows, name), table, given.owners)
+    staged.owned.append(done.owned)
+    staged.note(label, done.notes)
+    return done.frame
 
 
 def _without_illegal(
