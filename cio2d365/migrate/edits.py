@@ -11,11 +11,11 @@ from typing import Literal
 
 import polars as pl
 
-from cio2d365.migrate.reconcile import texts_of
-from cio2d365.tables import Table
+from cio2d365.migrate.reconcile import read_names, texts_of
+from cio2d365.tables import OWNER_READ, Table
 
 Rule = Literal["keep", "overwrite"]
-# A value that was never loaded may be the platform's own default in these: no trace of a person.
+# A value that was never loaded may be the platform's own default in these, and in the owner: no trace of a person.
 DEFAULTED = ("boolean", "choice")
 SCHEMA = dict.fromkeys(("id", "cio_source_key", "column", "loaded", "target", "source", "kind", "decision"), pl.String)
 
@@ -43,7 +43,7 @@ def compare(
 
 def _edited(values: pl.DataFrame, table: Table, rule: Rule) -> pl.DataFrame:
     defaulted = [c.name for c in table.columns if c.kind in DEFAULTED]
-    default = pl.col("loaded").is_null() & pl.col("column").is_in(defaulted)
+    default = pl.col("loaded").is_null() & pl.col("column").is_in([*defaulted, OWNER_READ])
     changed = pl.col("target").ne_missing(pl.col("loaded")) & pl.col("target").ne_missing(pl.col("source")) & ~default
     both = pl.col("source").ne_missing(pl.col("loaded"))
     kind = pl.when(both).then(pl.lit("edited in both")).otherwise(pl.lit("edited in Dynamics"))
@@ -65,9 +65,9 @@ def _comparable(table: Table) -> list[str]:
 def without_kept(part: pl.DataFrame, edited: pl.DataFrame, table: Table) -> pl.DataFrame:
     """Staged rows without the values that are kept as the target has them."""
     kept = edited.filter(decision="kept")
-    reads = {nav: f"_{lookup.name}_value" for nav, (lookup, _) in table.binds.items()}
+    reads = read_names(part, table)
     for name in part.columns:
-        ids = kept.filter(column=reads.get(name, name))["id"].to_list()
+        ids = kept.filter(column=reads[name])["id"].to_list()
         if ids:
             part = part.with_columns(pl.when(~pl.col(table.primary_id).is_in(ids)).then(name).alias(name))
     return part
