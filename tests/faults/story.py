@@ -13,7 +13,7 @@ import httpx
 from cio2d365.dataverse.client import Dataverse
 from cio2d365.dataverse.requests import HEADERS
 from cio2d365.transport import Pace, Patience, Transport
-from tests.migrate.world import TOKEN, Instant, Rows, World, dataverse
+from tests.migrate.world import TOKEN, Instant, Rows, World, dataverse, plain
 
 CREATE, UPSERT = "CreateMultiple", "UpsertMultiple"
 STAMPS = ("createdon", "modifiedon", "versionnumber")
@@ -81,7 +81,7 @@ class Wire(httpx.BaseTransport):
     """The real connection; `fault` sees each request before it leaves, counted from 1, and may raise."""
 
     fault: Callable[[int, httpx.Request], None]
-    real: httpx.HTTPTransport = field(default_factory=httpx.HTTPTransport)
+    real: httpx.HTTPTransport = field(default_factory=plain)
     seen: int = 0
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

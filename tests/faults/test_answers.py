@@ -11,7 +11,7 @@ import pytest
 from cio2d365.dataverse import requests
 from cio2d365.dataverse.requests import API
 from cio2d365.errors import MigrationError, OutcomeUnknown, Terminal, Transient
-from tests.migrate.world import World, companies, dataverse, only, people, sums
+from tests.migrate.world import NO_AUTHORITIES, World, companies, dataverse, only, people, sums
 
 from .conftest import Undisturbed
 from .story import CREATE, UPSERT, committed, content, over, sent
@@ -222,7 +222,8 @@ def test_good_json_is_accepted_whatever_its_type_says(nine_pages: World) -> None
     """F-20: accepted if it parses and has the expected shape."""
 
     def as_text(request: httpx.Request) -> httpx.Response:
-        answer = httpx.get(request.url, headers={**request.headers, "Accept-Encoding": "identity"})
+        headers = {**request.headers, "Accept-Encoding": "identity"}
+        answer = httpx.get(request.url, headers=headers, verify=NO_AUTHORITIES)
         return httpx.Response(answer.status_code, content=answer.content, headers={"Content-Type": "text/plain"})
 
     with over(httpx.MockTransport(as_text), nine_pages) as mislabelled:

@@ -24,7 +24,7 @@ from cio2d365.errors import AuthorityError, SettingsError, TableRefused, Transie
 from cio2d365.settings import new_document
 from cio2d365.transport import Pace, Patience, Transport
 from tests.end_to_end.test_demo import command
-from tests.migrate.world import Instant, World, companies, only, people, sums
+from tests.migrate.world import Instant, World, companies, only, people, plain, sums
 
 from .conftest import Undisturbed
 from .story import CREATE, Wire, content, gaps, odata_error, sent
@@ -43,7 +43,9 @@ def signed_in(
     directory = Directory(target.origin, TENANT, authority=authority or target.origin)
     authorize = application(directory, CLIENT, Secret(secret, VARIABLE), sleep=clock.sleep)
     pace = Pace(clock=lambda: clock.now, sleep=clock.sleep)
-    with Transport(target.origin, authorize, headers=HEADERS, pace=pace, patience=Patience(), client=wire) as link:
+    with Transport(
+        target.origin, authorize, headers=HEADERS, pace=pace, patience=Patience(), client=wire or plain()
+    ) as link:
         yield replace(target, client=Dataverse(link), clock=clock)
 
 

@@ -12,7 +12,7 @@ from cio2d365.migrate import provision
 from cio2d365.sim.dataverse.service import Service
 from cio2d365.tables import Table
 
-from .world import World, dataverse, nothing, serving, small_schema, wipe, world
+from .world import NO_AUTHORITIES, World, dataverse, nothing, serving, small_schema, wipe, world
 
 Provisioned = tuple[str, Service, dict[str, Table]]
 
@@ -42,6 +42,6 @@ def second() -> Iterator[tuple[str, Service]]:
 def bare(second: tuple[str, Service], tmp_path: Path) -> Iterator[World]:
     """A new organisation as Microsoft delivers it."""
     origin, service = second
-    httpx.post(f"{origin}/_control/reset").raise_for_status()
+    httpx.post(f"{origin}/_control/reset", verify=NO_AUTHORITIES).raise_for_status()
     with world(origin, tmp_path, {}, service.org.id) as found:
         yield found
