@@ -324,6 +324,28 @@ def rollback(
 
 
 @app.command()
+def remove_schema(
+    name: Name,
+    env: Env,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without it the plan is shown.")] = False,
+    with_rows: Annotated[bool, typer.Option("--with-rows", help="Also where rows and values go along.")] = False,
+    root: Root = HERE,
+) -> None:
+    """Delete the tables, columns, choices and views that 04_schema has made; nothing of anybody else's."""
+    found = migration.load(root, name)
+    with progress("Removing", 0, "components") as bar:
+        done = workbench.remove_schema(found, _environment(env), apply=yes, with_rows=with_rows, progress=bar)
+    columns = ("table", "kind", "name", "state", "rows", "reason")
+    table = Table(*columns)
+    for row in done.select(columns).rows():
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else cell for cell in row))
+    out.print(table)
+    if not yes:
+        out.print("Nothing was changed; --yes does it.")
+    raise typer.Exit(1 if done.filter(pl.col("state") != "remove").height else 0)
+
+
+@app.command()
 def verify(folder: Annotated[Path, typer.Argument(metavar="REPORT_DIR", help="Folder of a run.")]) -> None:
     """Compare the files of a report folder with the fingerprints in its manifest."""
     from cio2d365 import run

@@ -26,7 +26,7 @@ from cio2d365.decide.events import EventDecision
 from cio2d365.decide.field_maps import Mapping as FieldMapping
 from cio2d365.decide.split import SplitRule
 from cio2d365.errors import DecisionError, InputError
-from cio2d365.migrate import extract, load, ownership, provision, reconcile, rollback, schema, signoff, stage
+from cio2d365.migrate import extract, load, ownership, provision, reconcile, removal, rollback, schema, signoff, stage
 from cio2d365.migrate import ledger as ledgers
 from cio2d365.migration import Migration, Snapshot
 from cio2d365.settings import Environment
@@ -605,3 +605,20 @@ def undo(
         if not apply:
             return planned.frame()
         return rollback.apply(planned, ledger, client, tables, at=connect.now(), progress=progress)
+
+
+def remove_schema(
+    migration: Migration, environment: Environment, *, apply: bool, with_rows: bool, progress: Progress
+) -> pl.DataFrame:
+    """What removing everything that provisioning made would delete, or, with `apply`, what it deleted.
+
+    One row per component: table, kind, name, state, what, rows, reason. SchemaConflict when something else depends on
+    it, DecisionError when rows would go along and `with_rows` does not say so; nothing was deleted then.
+    """
+    with connect.target(migration, environment) as client:
+        if not apply:
+            return removal.look(client).frame()
+        with connect.open_ledger(migration, environment, client) as ledger:
+            planned = removal.apply_removal(client, progress=progress, allow_rows=with_rows)
+            ledger.schema_removed(r.name for r in planned.to_remove if r.kind == "table")
+            return planned.frame()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
+from cio2d365.dataverse.metadata import read_table
 from cio2d365.demo import simulators
+from cio2d365.migrate import provision, schema
 from tests.end_to_end.test_demo import Ended, command
+from tests.migrate.world import dataverse, nothing
 
 CANARY = "canary-secret-7d1"
 
@@ -54,7 +58,9 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Systems]:
 
 @pytest.fixture
 def systems(started: Systems) -> Systems:
+    """A new organisation; what was noted of the one before is no longer true."""
     started.control.post("reset").raise_for_status()
+    shutil.rmtree(started.root / "migrations" / "acme" / "sandbox", ignore_errors=True)
     return started
 
 
@@ -97,6 +103,24 @@ class TestConnect:
         assert ended.code == 2, ended.output
         assert "Traceback" not in ended.output
         assert CANARY not in ended.output
+
+
+class TestRemoveSchema:
+    def test_an_environment_without_our_schema_has_nothing_to_remove(self, systems: Systems) -> None:
+        ended = systems.run("remove-schema", "acme", "--env", "sandbox", "--yes")
+        assert ended.code == 0, ended.output
+        assert not any(entry["committed"] for entry in systems.control.get("journal").json())
+
+    def test_what_we_made_is_shown_and_deleted_on_demand_only(self, systems: Systems) -> None:
+        with dataverse(systems.variables["DATAVERSE_AUTHORITY"]) as client:
+            provision.apply([schema.event_table(())], client, progress=nothing, sleep=lambda _: None)
+            planned = systems.run("remove-schema", "acme", "--env", "sandbox")
+            assert planned.code == 0, planned.output
+            assert "Nothing was changed; --yes does it." in planned.printed
+            assert "cio_event" in planned.printed
+            assert read_table(client, "cio_event", fresh=True)
+            assert systems.run("remove-schema", "acme", "--env", "sandbox", "--yes").code == 0
+            assert read_table(client, "cio_event", fresh=True) is None
 
 
 class TestDoctor:

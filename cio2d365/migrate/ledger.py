@@ -277,6 +277,17 @@ class Ledger:
             self._db.executemany("DELETE FROM rows WHERE tbl = ? AND row_id = ?", pairs)
             self._db.executemany("DELETE FROM unlinked WHERE tbl = ? AND row_id = ?", pairs)
 
+    def schema_removed(self, tables: Iterable[str]) -> None:
+        """Tables that were removed with their rows; what is left of the others has lost its columns of ours.
+
+        A later load creates and updates all of them again.
+        """
+        with self._db:
+            for name in tables:
+                self._db.execute("DELETE FROM rows WHERE tbl = ?", (name,))
+                self._db.execute("DELETE FROM unlinked WHERE tbl = ?", (name,))
+            self._db.execute("UPDATE rows SET hash = '', base_hash = '' WHERE state = 'done'")
+
     def restored(self, run_id: str, table: str, row_ids: Iterable[str]) -> None:
         """Rows that a rollback gave their old values back: their content is not ours any more."""
         pairs = [(table, i) for i in row_ids]

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import httpx
+import polars as pl
 import pytest
 
 from cio2d365.dataverse import definitions
@@ -19,7 +20,7 @@ from cio2d365.migrate.schema_removal import Removal, RemovalPlan, Usage, plan_re
 from cio2d365.tables import Choice, Column, Environment, Key, Lookup, Option, Publisher, Relationship, Table, View
 from cio2d365.transport import Pace, Transport
 
-from .world import Instant, World, nothing
+from .world import Instant, World, nothing, only, people, sums
 
 KEY = Key("cio_key", ("cio_source_key",), "Source key")
 
@@ -135,6 +136,23 @@ def breaking_after(origin: str, writes: int, *, committed: bool) -> Iterator[Dat
         origin, lambda _: "Bearer dev-token", headers=HEADERS, pace=pace, client=httpx.MockTransport(answer)
     ) as link:
         yield Dataverse(link)
+
+
+def test_after_a_removal_with_its_rows_everything_is_loaded_again(bare: World) -> None:
+    def loaded(run_id: str, at: str) -> pl.DataFrame:
+        tables = provision.apply(wanted(), bare.client, progress=nothing, sleep=bare.clock.sleep)
+        boats = people(3).rename({"contactid": "new_boatid", "lastname": "new_name"})
+        frames = {"contact": people(5), "new_boat": boats}
+        return replace(bare, tables=tables).load(frames, run_id, at=at)
+
+    loaded("r1", "2026-01-01T00:00:00+00:00")
+    planned = remove(bare, allow_rows=True)
+    with bare.ledger() as ledger:
+        ledger.schema_removed(r.name for r in planned.to_remove if r.kind == "table")
+    balance = loaded("r2", "2026-02-01T00:00:00+00:00")
+    assert (sums(balance, "contact"), sums(balance, "new_boat")) == (only(updated=5), only(created=3))
+    assert len(bare.rows("new_boat")) == 3
+    assert all(row["cio_source_key"] for row in bare.rows().values())
 
 
 @pytest.mark.parametrize("committed", [False, True], ids=["before the deletion", "after it"])
