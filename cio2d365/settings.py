@@ -159,6 +159,9 @@ class Load(_Section):
     parallel: Annotated[int, Field(ge=1, le=16)] = 4
     same_error_limit: Annotated[int, Field(ge=1, le=10_000)] = 20
     edited_in_both: Literal["keep", "overwrite"] = "keep"
+    run_custom_logic: bool = True
+    start_flows: bool = True
+    detect_duplicates: bool = False
 
 
 class Settings(_Section):
@@ -263,6 +266,9 @@ chunk_rows = 5000            # one ledger entry and one report row; at most 5000
 request_rows = 500           # rows of one request; at most 1000
 parallel = 4                 # requests at once; the server's own hint caps it
 same_error_limit = 20        # stop a table when this many rows in a row fail with one code
+run_custom_logic = true      # false: plug-ins and workflows of the customer do not run; needs a privilege of its own
+start_flows = true           # false: Power Automate flows are not started by loaded rows
+detect_duplicates = false    # true: published duplicate rules refuse rows, which go to quarantine
 edited_in_both = "keep"      # a value changed in Dynamics and in the source since the last load: keep | overwrite
 """
 

@@ -414,6 +414,16 @@ def load_plan(
         return load.plan(plan, frames, tables, ledger)
 
 
+def side_effects(migration: Migration) -> dict[str, str]:
+    """What loading sets off in the target besides its rows, in words; the section `load` of the settings decides."""
+    chosen = migration.settings.load
+    return {
+        "plug-ins and workflows of the customer": "run" if chosen.run_custom_logic else "are skipped",
+        "Power Automate flows": "start" if chosen.start_flows else "do not start",
+        "duplicate detection rules": "refuse rows" if chosen.detect_duplicates else "are not asked",
+    }
+
+
 @dataclass(frozen=True)
 class Loaded:
     """The balance per table, the requests per application user, and values edited in the target since they were loaded.

@@ -13,6 +13,7 @@ from typing import Any
 from cio2d365.dataverse import requests
 from cio2d365.dataverse.client import Dataverse
 from cio2d365.dataverse.codes import Class, ServerError
+from cio2d365.dataverse.options import PLAIN, WriteOptions
 from cio2d365.errors import OutcomeUnknown, RequestRejected, TableRefused
 from cio2d365.outcomes import Outcome, Refusal, RowOutcome
 from cio2d365.tables import Table
@@ -32,10 +33,11 @@ class Flow:
 
     How many rows a request holds: few at first, twice as many while the answers come soon, half as many when they
     take long. What the server once found too large stays a ceiling (F-46). And how many rows in a row were refused
-    alike while none landed between: at `same_error_limit` it is not the rows (F-39).
+    alike while none landed between: at `same_error_limit` it is not the rows (F-39). `options` go with every write.
     """
 
-    def __init__(self, request_rows: int, same_error_limit: int) -> None:
+    def __init__(self, request_rows: int, same_error_limit: int, options: WriteOptions = PLAIN) -> None:
+        self.options = options
         self.ceiling = request_rows
         self.rows = min(request_rows, max(FEW_ROWS, request_rows // 4))
         self._limit = same_error_limit
@@ -98,7 +100,9 @@ def upsert(client: Dataverse, table: Table, rows: Sequence[Row], flow: Flow) -> 
 
 def _create(client: Dataverse, table: Table, rows: Sequence[Row], flow: Flow, unclear: int) -> list[RowOutcome]:
     try:
-        seconds = _send(client, requests.create_multiple(table, rows), lambda answer: _names(answer, len(rows)))
+        seconds = _send(
+            client, requests.create_multiple(table, rows, flow.options), lambda answer: _names(answer, len(rows))
+        )
     except OutcomeUnknown:
         flow.took_too_long(len(rows))
         if unclear >= UNCLEAR_TRIES and len(rows) == 1:
@@ -113,7 +117,7 @@ def _create(client: Dataverse, table: Table, rows: Sequence[Row], flow: Flow, un
 
 def _upsert(client: Dataverse, table: Table, rows: Sequence[Row], flow: Flow) -> list[RowOutcome]:
     try:
-        request = replace(requests.upsert_multiple(table, rows), divisible=len(rows) > 1)
+        request = replace(requests.upsert_multiple(table, rows, flow.options), divisible=len(rows) > 1)
         seconds = _send(client, request, lambda answer: answer.status == NO_CONTENT)
     except OutcomeUnknown:
         flow.took_too_long(len(rows))

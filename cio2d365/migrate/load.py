@@ -21,6 +21,7 @@ from cio2d365 import artefacts
 from cio2d365.dataverse import bulk
 from cio2d365.dataverse.client import Dataverse
 from cio2d365.dataverse.crew import Crew, shares
+from cio2d365.dataverse.options import Logic, WriteOptions
 from cio2d365.errors import ConservationError, PrivilegeError, TableRefused
 from cio2d365.migrate import edits
 from cio2d365.migrate.ledger import Action, Intent, Known, Ledger
@@ -133,6 +134,13 @@ def _go_on(clients: Sequence[Dataverse]) -> None:
         each.transport.pace.go_on()
 
 
+def options(settings: Load) -> WriteOptions:
+    """What a load sets off in the target besides its rows (`dataverse-api 2`)."""
+    bypass: tuple[Logic, ...] = () if settings.run_custom_logic else ("CustomSync", "CustomAsync")
+    flows, duplicates = not settings.start_flows, settings.detect_duplicates
+    return WriteOptions(bypass=bypass, suppress_flows=flows, detect_duplicates=duplicates)
+
+
 def traffic(clients: Sequence[Dataverse]) -> pl.DataFrame:
     """Per application user: requests sent, answers that asked to wait, requests repeated, seconds waited, at once."""
     schema = {"user": pl.String, "requests": pl.Int64, "throttled": pl.Int64, "repeated": pl.Int64,
@@ -217,7 +225,7 @@ class _Table:
         self.run, self.table, self.tables = run, table, tables
         self.client, self.ledger, self.report = client, ledger, report
         self.chunk_rows, self.rule, self.earlier = settings.chunk_rows, settings.edited_in_both, earlier
-        self.flow = bulk.Flow(settings.request_rows, settings.same_error_limit)
+        self.flow = bulk.Flow(settings.request_rows, settings.same_error_limit, options(settings))
         self.refused: Mapping[str, set[str]] = {}
         self.again: deque[_Job] = deque()
 

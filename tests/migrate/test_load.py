@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import httpx
 import polars as pl
 import pytest
 
@@ -12,6 +13,7 @@ from cio2d365.dataverse import requests
 from cio2d365.errors import ConservationError, OutcomeUnknown, Refused, TableRefused, Terminal
 from cio2d365.migrate import load
 from cio2d365.migrate.ledger import Intent
+from tests.faults.story import Wire, over
 
 from .world import AT, World, companies, dataverse, only, people, sums
 
@@ -319,3 +321,28 @@ def test_a_row_whose_run_died_is_given_to_that_run_even_when_a_later_run_meant_i
         assert ledger.created_by("r1", "contact") == frame["contactid"].to_list()
         assert ledger.runs().select("run_id", "created").rows() == [("r1", 1), ("r2", 0), ("r3", 0)]
     assert names(target) == staged_names(frame)
+
+
+# --- what a load sets off ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("chosen", "headers"),
+    [
+        ({}, {}),
+        ({"run_custom_logic": False}, {"mscrm.bypassbusinesslogicexecution": "CustomSync,CustomAsync"}),
+        ({"start_flows": False}, {"mscrm.suppresscallbackregistrationexpanderjob": "true"}),
+        ({"detect_duplicates": True}, {"mscrm.suppressduplicatedetection": "false"}),
+    ],
+)
+def test_side_effects_are_what_the_settings_say(target: World, chosen: dict[str, Any], headers: dict[str, str]) -> None:
+    seen: list[dict[str, str]] = []
+
+    def look(_: int, request: httpx.Request) -> None:
+        if "Multiple" in request.url.path:
+            seen.append({k: v for k, v in request.headers.items() if k.startswith("mscrm.")})
+
+    with over(Wire(look), target) as watched:
+        watched.load({"contact": people(5, jobtitle="a")}, "r1", **chosen)
+        watched.load({"contact": people(5, jobtitle="b")}, "r2", **chosen)
+    assert seen == [headers, headers]
