@@ -168,7 +168,7 @@ def explained(differences: pl.DataFrame, kept: pl.DataFrame, unlinked: pl.DataFr
     source_key, column as read).
     """
     edits = kept.cast(pl.String).with_columns(_kept=True)
-    links = unlinked.select("table", "source_key", "column", _left=pl.lit(True)).unique()
+    links = unlinked.select(pl.col("table", "source_key", "column").cast(pl.String), _left=pl.lit(True)).unique()
     found = differences.join(edits, on=["table", "source_key", "column", "target"], how="left", nulls_equal=True)
     found = found.join(links, on=["table", "source_key", "column"], how="left")
     left = pl.col("_left").fill_null(False) & pl.col("target").is_null()

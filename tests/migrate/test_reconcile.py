@@ -174,9 +174,11 @@ def test_a_difference_has_the_reason_that_the_load_has_recorded() -> None:
     assert found.select(shape).equals(differences)
 
 
-def test_without_records_no_difference_has_a_reason() -> None:
+@pytest.mark.parametrize("kind", [pl.String, pl.Null])
+def test_without_records_no_difference_has_a_reason(kind: type[pl.DataType]) -> None:
+    """Columns of a ledger that answers with no rows have no type."""
     row = {"table": "contact", "source_key": "id:1", "column": "a", "staged": "x", "target": None}
     differences = pl.DataFrame([row], schema=dict.fromkeys(row, pl.String))
-    kept = pl.DataFrame(schema=dict.fromkeys(("table", "source_key", "column", "target"), pl.String))
-    links = pl.DataFrame(schema=dict.fromkeys(("table", "source_key", "column"), pl.String))
+    kept = pl.DataFrame(schema=dict.fromkeys(("table", "source_key", "column", "target"), kind))
+    links = pl.DataFrame(schema=dict.fromkeys(("table", "source_key", "column"), kind))
     assert reconcile.explained(differences, kept, links)["reason"].to_list() == [""]
