@@ -296,7 +296,7 @@ def wanted_schema(migration: Migration, chosen: Rules) -> tuple[Table, ...]:
     types = {t["object_type_id"]: t["name"] for t in migration.snapshot().frame("object_types").to_dicts()}
     named = {type_id: (table, str(types[type_id])) for type_id, table in object_tables(migration).items()}
     columns = field_maps.custom_columns(chosen.mapping)
-    owned = ownership.ownership(migration.settings.owners)
+    owned = ownership.attributes(migration.settings.owners)
     ownership.require_column(chosen.mapping, owned)
     return schema.wanted(columns, [c.column for c in chosen.events.columns], named, owned=owned.tables)
 

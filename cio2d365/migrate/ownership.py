@@ -101,7 +101,12 @@ def _plain(text: str) -> str:
     return text.strip().casefold()
 
 
-def ownership(wanted: settings.Owners, directory: Iterable[Owner] = ()) -> Ownership:
+def attributes(wanted: settings.Owners) -> Ownership:
+    """Which attributes name owners, before anybody is looked up in a target."""
+    return Ownership(wanted.trait, wanted.company_trait)
+
+
+def ownership(wanted: settings.Owners, directory: Iterable[Owner]) -> Ownership:
     """The settings with the users and teams of a target. SettingsError when the fallback cannot own rows itself."""
     found = Ownership(wanted.trait, wanted.company_trait, tuple(directory))
     if not wanted.are_mapped or not wanted.fallback.strip():

@@ -10,10 +10,12 @@ import polars as pl
 import pytest
 import tomlkit
 
-from cio2d365 import artefacts, workbench
+from cio2d365 import artefacts, raw, workbench
 from cio2d365 import migration as migrations
 from cio2d365.dataverse.owners import Owner
+from cio2d365.decide.events import EventDecision
 from cio2d365.decide.field_maps import FieldMap, Mapping
+from cio2d365.decide.split import SplitRule
 from cio2d365.errors import DecisionError, GateError, SettingsError
 from cio2d365.migrate import ownership, schema, signoff, stage
 from cio2d365.migrate.ownership import SEVERAL, UNKNOWN, Ownership
@@ -207,6 +209,19 @@ def test_the_column_for_the_name_is_wanted_only_where_owners_are_mapped() -> Non
     assert tables(owners()) == {"contact", "lead"}
     assert tables(owners(trait="", company_trait="keeper")) == {"account"}
     assert schema.wanted({}, (), {}, owned=()) == schema.wanted({}, (), {})
+
+
+def test_the_schema_is_planned_before_anybody_is_looked_up(acme: Migration) -> None:
+    frames = {"object_types": raw.frame("object_types", [])}
+    migrations.save_snapshot(acme, frames, {}, {"taken_at": "2026-01-01T00:00:00Z", "company_type": ""})
+    artefacts.write_json(acme.environment("sandbox") / "audit.json", {"publisher_prefixes": []})
+    rules = workbench.Rules(EventDecision(()), Mapping(()), SplitRule())
+    plain = workbench.wanted_schema(acme, rules)
+    mapped = workbench.wanted_schema(with_owners(acme, trait="manager", fallback="Sales Europe"), rules)
+    more = {t.name for t, other in zip(mapped, plain, strict=True) if t != other}
+    assert more == {"contact", "lead"}
+    with pytest.raises(DecisionError, match="the map cannot be used with"):
+        workbench.wanted_schema(with_owners(acme, trait="manager"), replace(rules, mapping=owner_field("person.plan")))
 
 
 # --- what a plan and a signature cover --------------------------------------------------------------------------------
