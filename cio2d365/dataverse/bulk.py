@@ -21,6 +21,7 @@ from cio2d365.transport import Request, Response
 
 Row = Mapping[str, Any]
 TAG = "importsequencenumber"  # create-only on every table: the number of the run that created a row (dataverse-api 3)
+NOT_THERE = frozenset({0x80040217, 0x80060891})  # no row with that id, or with that key (dataverse-api 18)
 UNCLEAR_TRIES = 3
 NO_CONTENT = 204  # how UpsertMultiple says that all rows landed (dataverse-api 5.1)
 FEW_ROWS = 100  # where Microsoft suggests to start (dataverse-api 5.3)
@@ -198,8 +199,14 @@ def _halved(
     if len(rows) > 1:
         return _in_halves(rows, again)
     refusal = Refusal(error.code, error.text)
-    flow.refused(table.name, refusal)
+    if not lacks_target(rows[0], refusal):
+        flow.refused(table.name, refusal)
     return [RowOutcome(str(rows[0][table.primary_id]), Outcome.QUARANTINED, refusal)]
+
+
+def lacks_target(row: Row, refusal: Refusal) -> bool:
+    """Whether a row may have been refused because one that it points to is not there (F-43)."""
+    return refusal.code in NOT_THERE and any(name.endswith("@odata.bind") for name in row)
 
 
 def _in_halves(rows: Sequence[Row], again: Callable[[Sequence[Row]], list[RowOutcome]]) -> list[RowOutcome]:

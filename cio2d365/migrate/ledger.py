@@ -27,7 +27,12 @@ from cio2d365.outcomes import Outcome, RowOutcome
 
 Action = Literal["create", "update"]
 BUSY_SECONDS = 4.0
-STATES = {Outcome.CREATED: "done", Outcome.UPDATED: "done", Outcome.QUARANTINED: "quarantined"}
+STATES = {
+    Outcome.CREATED: "done",
+    Outcome.UPDATED: "done",
+    Outcome.QUARANTINED: "quarantined",
+    Outcome.UNCHANGED: "done",
+}
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS binding (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS holder (
@@ -212,8 +217,8 @@ class Ledger:
                 rows,
             )
             self._db.execute(
-                "UPDATE chunks SET created = created + ?, updated = updated + ?, quarantined = quarantined + ? "
-                "WHERE run_id = ? AND tbl = ? AND n = ?",
+                "UPDATE chunks SET created = created + ?, updated = updated + ?, quarantined = quarantined + ?, "
+                "unchanged = unchanged + ? WHERE run_id = ? AND tbl = ? AND n = ?",
                 (*(counts[o] for o in STATES), run_id, table, n),
             )
 

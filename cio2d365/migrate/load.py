@@ -192,7 +192,7 @@ class _Chunk:
     """A chunk under way: its rows by id, the requests that are out, and the ids that turned out to be taken."""
 
     n: int
-    rows: Mapping[str, Row]
+    rows: dict[str, Row]
     keys: Mapping[str, str]
     out: int = 0
     fed: bool = False
@@ -340,10 +340,47 @@ class _Table:
         return part
 
     def _record(self, job: _Job, outcomes: list[RowOutcome]) -> None:
-        self._conclude(job, outcomes)
+        lost = self._unlinked(job, outcomes)
+        self._conclude(job, [o for o in outcomes if o.row_id not in lost])
+        self._send_unlinked(job, lost)
         job.chunk.taken += [o.row_id for o in outcomes if o.outcome is Outcome.UNKNOWN]
         job.chunk.out -= 1
         self._settle(job.chunk)
+
+    def _unlinked(self, job: _Job, outcomes: list[RowOutcome]) -> dict[str, Row]:
+        """Rows refused because one that they point to is not in the target, without those links (F-43)."""
+        sent = {str(row[self.table.primary_id]): row for row in job.rows}
+        doubtful = [o.row_id for o in outcomes if o.refusal and bulk.lacks_target(sent[o.row_id], o.refusal)]
+        if not doubtful:
+            return {}
+        links = [(i, nav, target, row_id) for i in doubtful for nav, target, row_id in self._links(job.chunk.rows[i])]
+        there = {
+            target: self.client.existing_ids(self.tables[target], {x[3] for x in links if x[2] == target})
+            for target in {x[2] for x in links}
+        }
+        lost = [(i, nav, row_id) for i, nav, target, row_id in links if row_id not in there[target]]
+        self.ledger.keep_unlinked(self.table.name, [(i, job.chunk.keys[i], nav, row_id) for i, nav, row_id in lost])
+        gone = {(i, f"{nav}@odata.bind") for i, nav, _ in lost}
+        return {i: {k: v for k, v in job.chunk.rows[i].items() if (i, k) not in gone} for i in {i for i, _, _ in lost}}
+
+    def _links(self, row: Row) -> Iterator[tuple[str, str, str]]:
+        """Navigation property, table and id of every link of a row."""
+        for nav, (_, target) in self.table.binds.items():
+            if path := row.get(f"{nav}@odata.bind"):
+                yield nav, target, str(path).rpartition("(")[2].rstrip(")")
+
+    def _send_unlinked(self, job: _Job, rows: Mapping[str, Row]) -> None:
+        """Let rows go again without the links that lead nowhere, unless that is how they were loaded before."""
+        if not rows:
+            return
+        chunk, known = job.chunk, self.ledger.known(self.table.name, list(rows))
+        chunk.rows.update(rows)
+        self.ledger.intend(
+            self.run.run_id, self.table.name, chunk.n, self._intents(rows, job.action, chunk.rows, chunk.keys)
+        )
+        same = [i for i, row in rows.items() if known[i].base_hash == content_hash(row)]
+        self._conclude(job, [RowOutcome(i, Outcome.UNCHANGED) for i in same])
+        self.again.extend(self._cut(chunk, job.action, [i for i in rows if i not in same]))
 
     def _conclude(self, job: _Job, outcomes: list[RowOutcome]) -> None:
         ends = [o for o in outcomes if o.outcome is not Outcome.UNKNOWN]

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from cio2d365 import identity
+from cio2d365.dataverse import requests
 from cio2d365.errors import Terminal
 from cio2d365.migrate import provision
 from cio2d365.migrate.schema import SOURCE_KEY, event_table
@@ -173,3 +174,42 @@ def _without_runs(state: Mapping[str, Mapping[str, Mapping[str, object]]]) -> di
         table: {i: {k: v for k, v in row.items() if k != "importsequencenumber"} for i, row in rows.items()}
         for table, rows in state.items()
     }
+
+
+def without_account(target: World) -> None:
+    """Somebody deletes an account after it was loaded, before the contacts are."""
+    target.load({"account": ACCOUNTS}, "r0", plan="p0")
+    target.client.send(requests.delete_row(target.tables["account"], REFUSED))
+
+
+@pytest.mark.parametrize("request_rows", [100, 3])
+def test_rows_whose_parent_was_deleted_in_dynamics_land_without_the_link(target: World, request_rows: int) -> None:
+    """F-43: the account is neither in the target nor in quarantine; nothing is dropped, and the link is listed."""
+    without_account(target)
+    balance = target.load(FRAMES, "r1", request_rows=request_rows, same_error_limit=5)
+    assert sums(balance) == only(created=40)
+    ids = ACCOUNTS["accountid"]
+    assert links(target) == {f"n{n}": None if n % 4 == 2 else ids[n % 4] for n in range(40)}
+    assert listed(target) == LEFT_OUT
+    assert set_aside(target) == {}
+
+
+def test_while_the_parent_stays_away_a_later_load_changes_nothing(target: World) -> None:
+    """F-43, L3: the rows are as they were loaded, and still listed."""
+    without_account(target)
+    target.load(FRAMES, "r1")
+    before = target.rows()
+    assert sums(target.load(FRAMES, "r2")) == only(unchanged=40)
+    assert target.rows() == before
+    assert listed(target) == LEFT_OUT
+
+
+def test_once_the_parent_is_back_the_next_load_sets_the_links(target: World) -> None:
+    """F-43: restored under its id."""
+    without_account(target)
+    target.load(FRAMES, "r1")
+    row = {"accountid": REFUSED, "name": "c2", "cio_source_key": "1:2"}
+    target.client.send(requests.post("accounts", row))
+    assert sums(target.load(FRAMES, "r2")) == only(updated=10, unchanged=30)
+    assert links(target) == {f"n{n}": ACCOUNTS["accountid"][n % 4] for n in range(40)}
+    assert listed(target) == []
