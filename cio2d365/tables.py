@@ -24,7 +24,7 @@ STRING_LENGTH = 4_000
 MEMO_LENGTH = 1_048_576
 # A row's owner is a user or a team, bound by one navigation property whichever it is (`dataverse-api 4`).
 OWNER_SETS = {"systemuser": "systemusers", "team": "teams"}
-OWNER_BIND, OWNER_READ = "ownerid@odata.bind", "_ownerid_value"
+OWNER, OWNER_BIND, OWNER_READ = "ownerid", "ownerid@odata.bind", "_ownerid_value"
 
 
 @dataclass(frozen=True)
@@ -171,8 +171,9 @@ class Table:
 
     @property
     def binds(self) -> dict[str, tuple[Lookup, str]]:
-        """Navigation property → (lookup, target table)."""
-        return {nav: (lookup, table) for lookup in self.lookups for table, nav in lookup.targets}
+        """Navigation property → (lookup, target table). The owner is none of them: its one property binds to two."""
+        links = (lookup for lookup in self.lookups if lookup.name != OWNER)
+        return {nav: (lookup, table) for lookup in links for table, nav in lookup.targets}
 
 
 @dataclass(frozen=True)

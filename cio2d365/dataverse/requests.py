@@ -114,7 +114,8 @@ def bind_lookup(
 
     By `@odata.bind`: a `PUT` on `$ref` wants the absolute address of the target, which a value does not know.
     """
-    if table.binds and navigation not in table.binds:
+    known = {nav for lookup in table.lookups for _, nav in lookup.targets}
+    if known and navigation not in known:
         raise InputError(f"{table.name} has no navigation property {navigation} (names are case-sensitive)")
     values = {f"{navigation}@odata.bind": f"/{path(target, target_id)}"}
     return update_row(table, row_id, values, options=options)

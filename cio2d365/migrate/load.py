@@ -27,7 +27,7 @@ from cio2d365.migrate import edits
 from cio2d365.migrate.ledger import Action, Intent, Known, Ledger
 from cio2d365.outcomes import Outcome, RowOutcome
 from cio2d365.settings import Load
-from cio2d365.tables import Table
+from cio2d365.tables import OWNER_BIND, OWNER_READ, Table
 
 Row = dict[str, Any]
 Progress = Callable[[int, int, str], None]
@@ -463,6 +463,8 @@ def _picture(row: Row) -> Row:
 
 def _read_name(table: Table, name: str) -> str:
     """Under which name a written property is read: a bound lookup as `_<column>_value`."""
+    if name == OWNER_BIND:
+        return OWNER_READ
     nav = name.removesuffix("@odata.bind")
     return f"_{table.binds[nav][0].name}_value" if nav in table.binds and nav != name else name
 

@@ -19,7 +19,7 @@ from cio2d365.errors import SettingsError
 from cio2d365.migrate import ownership, provision, reconcile, schema, stage
 from cio2d365.settings import Owners
 from cio2d365.sim.dataverse.service import Service
-from cio2d365.tables import OWNER_READ, Table
+from cio2d365.tables import OWNER_BIND, OWNER_READ, Table
 from tests.migrate.conftest import Provisioned
 from tests.migrate.test_stage import company, given, person, related
 from tests.migrate.world import World, dataverse, nothing, only, serving, sums, wipe, world
@@ -143,6 +143,17 @@ def test_a_user_who_is_disabled_between_plan_and_load_keeps_nobody_else_back(tar
         assert sums(target.load(frames(again), "r2", plan="p2")) == only(created=2, unchanged=3)
         assert who_has(target)[:4] == [ADA, TEAM, ADA, TEAM]
         assert (set_aside(target), differences(target, again)) == ({}, [])
+
+
+def test_a_user_who_is_gone_is_no_link_to_leave_out(target: World) -> None:
+    """F-44: unlike a row of ours that is gone (F-43), an owner is not dropped in silence; the row is set aside."""
+    found, gone = staged(target, [ADA, BEN], keeper=ADA), "00000000-0000-4000-8000-00000000dead"
+    path = pl.col(OWNER_BIND).str.replace(someone(target, BEN).id, gone)
+    plan = frames(found) | {"contact": found.frames["contact"].with_columns(path)}
+    assert sums(target.load(plan)) == only(created=1, quarantined=1)
+    assert set_aside(target) == {"cio:p1": (0x80040217, f"Entity 'systemuser' With Id = {gone} Does Not Exist")}
+    with target.ledger() as ledger:
+        assert ledger.unlinked().height == 0
 
 
 def test_contacts_keep_their_own_owner_under_an_account_of_another(target: World) -> None:
