@@ -19,10 +19,10 @@ demo: $(STAMP)  ## the whole migration of the sample workspace against the simul
 	$(BIN)/cio2d365 demo
 
 test: lint types  ## lint, types, architecture, unit, notebook, fault and browser tests, with coverage
-	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 test-deep: $(STAMP)  ## what takes longer
-	$(BIN)/python -m pytest -n auto --dist loadfile -m deep
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m deep
 
 lint: $(STAMP)  ## ruff: rules and format
 	$(BIN)/ruff check .
