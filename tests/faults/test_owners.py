@@ -206,3 +206,10 @@ def test_reconciling_finds_a_row_that_somebody_gave_away(target: World) -> None:
     _give_away(target, 1)
     wanted, there = someone(target, BEN).id, someone(target, TEAM).id
     assert differences(target, found) == [("contact", "cio:p1", OWNER_READ, wanted, there)]
+
+
+def test_an_owner_is_no_link_that_could_lead_nowhere() -> None:
+    """F-44: it points to a user or a team, which no load brings."""
+    contacts = pl.DataFrame({"contactid": ["c1"], OWNER_READ: ["u1"], "_parentcustomerid_value": ["a1"]})
+    found = reconcile.link_check({"contact": contacts}, {"account": pl.DataFrame({"accountid": ["A1"]})})
+    assert found.rows() == [("contact", "_parentcustomerid_value", 1, 0)]
