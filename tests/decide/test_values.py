@@ -335,7 +335,8 @@ KINDS: tuple[Kind, ...] = ("string", "memo", "integer", "bigint", "decimal", "do
 @settings(max_examples=200, deadline=None)
 def test_any_text_ends_as_a_value_or_a_named_problem(text: str, kind: Kind) -> None:
     found = one(text, Column("x", kind))
-    blank = not text.strip() or found["note"] == "no-date"
+    # Python strips some control characters as blanks; the target takes none of them.
+    blank = found["problem"] is None and (not text.strip() or found["note"] == "no-date")
     assert (found["value"] is not None) + (found["problem"] is not None) + blank == 1
     assert found["problem"] is None or found["problem"] in PROBLEMS
     assert found["changed"] == (found["note"] not in (None, "never") and found["problem"] is None)

@@ -34,7 +34,9 @@ class Running:
 
     def app(self) -> httpx.Client:
         source = self.ready["customerio"]
-        return httpx.Client(base_url=source["app_url"], headers={"authorization": f"Bearer {source['app_api_key']}"})
+        return httpx.Client(
+            base_url=source["app_url"], timeout=60, headers={"authorization": f"Bearer {source['app_api_key']}"}
+        )
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)

@@ -19,7 +19,10 @@ def serving(workspace: Workspace, *, limited: bool = False) -> Iterator[httpx.Cl
     app = create_app(workspace=workspace, app_api_key=APP_KEY, site_id=SITE, track_api_key=TRACK_KEY)
     listener = Listener(app, bind(0))
     headers = {"authorization": f"Bearer {APP_KEY}"}
-    with running([[listener]], threading.Event()), httpx.Client(base_url=listener.url, headers=headers) as client:
+    with (
+        running([[listener]], threading.Event()),
+        httpx.Client(base_url=listener.url, headers=headers, timeout=60) as client,
+    ):
         if not limited:
             client.post("/_control/settings", json={"requests_per_second": 0})
         yield client
