@@ -21,6 +21,7 @@ LAYERS = {
     "migrate.schema_plan": 2, "migrate.schema_checks": 2, "migrate.schema_words": 2, "migrate.schema_members": 2,
     "migrate.schema_removal": 2, "migrate.removal": 3,
     "migrate.signoff": 2, "migrate.extract": 3, "migrate.provision": 3, "migrate.load": 3, "migrate.rollback": 3,
+    "migrate.cascades": 3,
     "connect": 4, "workbench": 4, "preflight": 4, "doctor": 4,
     "show": 5, "safe_html": 5, "render": 5, "run": 5, "cli": 5, "demo": 5,
 }  # fmt: skip

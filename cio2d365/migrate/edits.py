@@ -7,6 +7,7 @@ a conflict, and a rule decides.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 import polars as pl
@@ -21,20 +22,27 @@ SCHEMA = dict.fromkeys(("id", "cio_source_key", "column", "loaded", "target", "s
 
 
 def compare(
-    wanted: pl.DataFrame, target: pl.DataFrame, loaded: pl.DataFrame, table: Table, rule: Rule
+    wanted: pl.DataFrame,
+    target: pl.DataFrame,
+    loaded: pl.DataFrame,
+    table: Table,
+    rule: Rule,
+    assigned: Collection[str] = (),
 ) -> tuple[pl.DataFrame, list[str]]:
     """Values edited in the target, and the ids of rows that would be sent for nothing.
 
     `wanted` and `loaded` are staged rows, `target` has the same rows as read. The first frame has one row per value:
     id, cio_source_key, column (as read), loaded, target, source, kind ("edited in Dynamics" or "edited in both"),
-    decision ("kept" or "overwritten"). Rows without a `loaded` counterpart are not judged.
+    decision ("kept" or "overwritten"). Rows without a `loaded` counterpart are not judged, nor is the owner of those
+    whose ids are in `assigned`: the server has given them away with their account.
     """
     known = wanted.join(loaded.select(table.primary_id), on=table.primary_id, how="semi")
     source = texts_of(known, table, staged=True).drop_nulls("value").rename({"value": "source"})
     before = texts_of(loaded, table, staged=True).drop("cio_source_key").rename({"value": "loaded"})
     now = texts_of(target, table).drop("cio_source_key").rename({"value": "target"})
     joined = source.join(before, on=["id", "column"], how="left").join(now, on=["id", "column"], how="left")
-    edited = _edited(joined.filter(pl.col("column").is_in(_comparable(table))), table, rule)
+    by_server = (pl.col("column") == OWNER_READ) & pl.col("id").is_in(list(assigned))
+    edited = _edited(joined.filter(pl.col("column").is_in(_comparable(table)) & ~by_server), table, rule)
     gone = edited.filter(decision="kept").select("id", "column")
     sent = joined.join(gone, on=["id", "column"], how="anti").filter(~pl.col("column").is_in(_ignored(table)))
     busy = sent.filter(pl.col("source").ne_missing(pl.col("target")))["id"]
@@ -52,14 +60,14 @@ def _edited(values: pl.DataFrame, table: Table, rule: Rule) -> pl.DataFrame:
     return values.filter(changed).with_columns(kind=kind, decision=decision).select(*SCHEMA)
 
 
-def _ignored(table: Table) -> list[str]:
-    """Create-only columns: the server ignores them in an update."""
-    return ["createdon", *(c.name for c in table.columns if not c.updatable)]
+def _ignored(table: Table) -> set[str]:
+    """Create-only columns, which the server ignores in an update; some metadata call `createdon` updatable."""
+    return {"createdon", *(c.name for c in table.columns if not c.updatable)}
 
 
-def _comparable(table: Table) -> list[str]:
-    lookups = [f"_{x.name}_value" for x in table.lookups]
-    return [*lookups, *(c.name for c in table.columns if c.updatable and c.name != table.primary_id)]
+def _comparable(table: Table) -> set[str]:
+    lookups = {f"_{x.name}_value" for x in table.lookups}
+    return lookups | {c.name for c in table.columns} - _ignored(table) - {table.primary_id}
 
 
 def without_kept(part: pl.DataFrame, edited: pl.DataFrame, table: Table) -> pl.DataFrame:

@@ -23,7 +23,7 @@ from cio2d365.dataverse.client import Dataverse
 from cio2d365.dataverse.crew import Crew, shares
 from cio2d365.dataverse.options import Logic, WriteOptions
 from cio2d365.errors import ConservationError, PrivilegeError, TableRefused
-from cio2d365.migrate import edits
+from cio2d365.migrate import cascades, edits
 from cio2d365.migrate.ledger import Action, Intent, Known, Ledger
 from cio2d365.outcomes import Outcome, RowOutcome
 from cio2d365.settings import Load
@@ -282,12 +282,13 @@ class _Table:
         part = self._linked(part)
         rows = {row[self.table.primary_id]: row for row in payloads(part, self.table.name, self.tables)}
         keys = dict(zip(part[self.table.primary_id], part["cio_source_key"], strict=True))
-        create, update, settled = self._sorted(rows)
+        following = cascades.followers(part, self.table, self.ledger)
+        create, update, settled = self._sorted(rows, following)
         pictures = self._pictures([rows[i] for i in update])
         create += [i for i in update if i not in pictures]  # deleted in the target since they were loaded
         update = [i for i in update if i in pictures]
         intents = self._intents(create, "create", rows, keys)
-        sent, idle = self._spared(part, update, pictures)
+        sent, idle = self._spared(part, update, pictures, following)
         update, settled = [i for i in update if i not in idle], settled + Counter(unchanged=len(idle))
         # The hash is of what the source says, also where a value of the target is kept.
         intents += self._intents(update, "update", rows, keys)
@@ -296,7 +297,7 @@ class _Table:
         return _Chunk(n, rows | sent, keys), create, update
 
     def _spared(
-        self, part: pl.DataFrame, update: list[str], pictures: Mapping[str, Row]
+        self, part: pl.DataFrame, update: list[str], pictures: Mapping[str, Row], following: Mapping[str, str]
     ) -> tuple[dict[str, Row], set[str]]:
         """What is really sent for rows to update: without values kept as the target has them; and ids of idle rows."""
         loaded = self._loaded(update)
@@ -304,7 +305,8 @@ class _Table:
             return {}, set()
         wanted = part.filter(pl.col(self.table.primary_id).is_in(update))
         target = pl.DataFrame([pictures[i] for i in update], infer_schema_length=None)
-        edited, idle = edits.compare(wanted, target, loaded, self.table, self.rule)
+        assigned = cascades.came_along(self.client, self.tables["account"], following, pictures) if following else set()
+        edited, idle = edits.compare(wanted, target, loaded, self.table, self.rule, assigned)
         self.ledger.keep_edits(self.run.run_id, self.table.name, edited)
         rest = edits.without_kept(wanted, edited, self.table)
         rows = {row[self.table.primary_id]: row for row in payloads(rest, self.table.name, self.tables)}
@@ -405,12 +407,14 @@ class _Table:
         self.ledger.keep_preimages(self.run.run_id, self.table.name, self._pictures([chunk.rows[i] for i in taken]))
         self.again.extend(self._cut(chunk, "update", taken))
 
-    def _sorted(self, rows: Mapping[str, Row]) -> tuple[list[str], list[str], Counter[str]]:
+    def _sorted(
+        self, rows: Mapping[str, Row], following: Mapping[str, str]
+    ) -> tuple[list[str], list[str], Counter[str]]:
         """Ids to create, ids to update, and how many rows have come to which end already."""
         known = self.ledger.known(self.table.name, list(rows))
         foreign = self._resolve([i for i, k in known.items() if k.state == "intended" and k.action == "create"])
         known = self.ledger.known(self.table.name, list(rows))
-        same = {i for i, k in known.items() if k.state == "done" and k.hash == content_hash(rows[i])}
+        same = {i for i, k in known.items() if k.state == "done" and k.hash == content_hash(rows[i])} - set(following)
         there = {i for i, k in known.items() if k.state == "done" or k.action == "update"} | foreign
         create = [i for i in rows if i not in there]
         update = [i for i in rows if i in there and i not in same]

@@ -166,6 +166,32 @@ def test_contacts_keep_their_own_owner_under_an_account_of_another(target: World
     assert target.writes(since) == []
 
 
+def test_contacts_keep_their_owner_when_a_later_load_gives_their_account_to_somebody_else(target: World) -> None:
+    """F-44: the server assigns them along; who has an owner of their own is sent again, once, and it is no edit."""
+    managers = [ADA, TEAM, None, ADA]
+    target.load(frames(staged(target, managers, keeper=BEN)), "r1", plan="p1")
+    second = staged(target, managers, keeper=ADA)
+    balance = target.load(frames(second), "r2", plan="p2")
+    assert (sums(balance, "account"), sums(balance)) == (only(updated=1), only(updated=1, unchanged=3))
+    assert who_has(target) == [ADA, TEAM, ADA, ADA]
+    assert (_edited(target, "r2"), differences(target, second)) == ([], [])
+    since = target.mark()
+    target.load(frames(second), "r3", plan="p2")
+    assert target.writes(since) == []
+
+
+def test_an_edit_of_a_contact_is_told_from_what_its_account_took_along(target: World) -> None:
+    """F-44, F-48: somebody gave the contact to the team after the load; the account goes to another."""
+    target.load(frames(staged(target, [ADA, ADA], keeper=ADA)), "r1", plan="p1")
+    second = staged(target, [ADA, ADA], keeper=BEN)
+    account = second.frames["account"]
+    target.load({"account": account}, "r2", plan="p2")
+    _give_away(target, 1)
+    target.load(frames(second), "r3", plan="p3")
+    assert who_has(target) == [ADA, TEAM]
+    assert _edited(target, "r3") == [("cio:p1", OWNER_READ, "edited in Dynamics", "kept")]
+
+
 def test_undoing_a_load_that_gave_rows_to_others_gives_them_back(target: World) -> None:
     """F-44: the old owner is kept before a row is given away, a team like a user."""
     target.load(frames(staged(target, [ADA, TEAM, None])), "r1", plan="p1")
