@@ -351,8 +351,8 @@ def _existing_rows(audit: Audit) -> Iterator[Finding]:
             "note",
             "rows",
             f"there are rows already: {', '.join(filled)} (the server's figure, up to a day old)",
-            "people and companies that are there are matched by e-mail address and domain, not loaded twice",
-            "look at the matches before the load",
+            "rows are recognised by this migration's ids only: a person who is there under another one comes twice",
+            "unless all of them are from earlier loads, compare e-mail addresses and names before this one",
         )
 
 

@@ -24,7 +24,7 @@ PRIVILEGES = "privileges of the load user"
 # right → what a migration does with it, and what its lack means
 RIGHTS: Mapping[str, tuple[str, Weight]] = {
     "Create": ("load new rows", "block"),
-    "Read": ("match existing rows, resolve unclear ends, reconcile", "block"),
+    "Read": ("look rows up before a change, resolve unclear ends, reconcile", "block"),
     "Write": ("update rows, set their state", "block"),
     "Append": ("fill lookups of its rows", "block"),
     "AppendTo": ("let other rows point to its rows", "block"),
