@@ -126,6 +126,8 @@ class Ledger:
                 "Start a new run: its plan shows which rows would change"
             )
         with self._db:
+            # One may load at a time: whoever is said to be running else has died.
+            self._db.execute("UPDATE runs SET state = 'stopped' WHERE state = 'running' AND run_id <> ?", (run_id,))
             self._db.execute(
                 "INSERT INTO runs SELECT ?, max(?, coalesce(max(number), 0) + 1), ?, ?, NULL, 'running' FROM runs "
                 "WHERE true ON CONFLICT (run_id) DO UPDATE SET state = 'running', ended = NULL",
@@ -143,13 +145,22 @@ class Ledger:
             self._db.execute("UPDATE runs SET state = ?, ended = ? WHERE run_id = ?", (state, at, run_id))
 
     def runs(self) -> pl.DataFrame:
-        """All runs: run_id, number, plan, started, ended, state, created, updated, unchanged, quarantined."""
+        """All runs: run_id, number, plan, started, ended, state, created, updated, unchanged, quarantined.
+
+        A run whose process has died is `stopped`, although it could not say so.
+        """
         return self._frame(
-            "SELECT r.run_id, number, plan, started, ended, r.state, coalesce(sum(created), 0) AS created, "
+            "SELECT r.run_id, number, plan, started, ended, iif(r.state = 'running' AND NOT ?, 'stopped', r.state) "
+            "AS state, coalesce(sum(created), 0) AS created, "
             "coalesce(sum(updated), 0) AS updated, coalesce(sum(unchanged), 0) AS unchanged, "
             "coalesce(sum(quarantined), 0) AS quarantined "
-            "FROM runs r LEFT JOIN chunks c ON c.run_id = r.run_id GROUP BY r.run_id ORDER BY number"
+            "FROM runs r LEFT JOIN chunks c ON c.run_id = r.run_id GROUP BY r.run_id ORDER BY number",
+            self._is_held(),
         )
+
+    def _is_held(self) -> bool:
+        row = self._db.execute("SELECT host, pid, born FROM holder").fetchone()
+        return bool(row) and _alive(*row)
 
     def has_run(self, run_id: str) -> bool:
         """True for a run that this ledger knows."""

@@ -214,3 +214,27 @@ def test_the_first_picture_of_a_row_in_a_run_stays(path: Path) -> None:
         ledger.keep_preimages("r2", "contact", {"row-0": {"a": 3}})
         assert ledger.preimages("r1", "contact") == [("row-0", {"a": 1})]
         assert ledger.preimages("r2", "contact") == [("row-0", {"a": 3})]
+
+
+def states(path: Path) -> list[str]:
+    with ledgers.reading(path) as ledger:
+        return ledger.runs()["state"].to_list()
+
+
+def test_a_run_whose_process_has_died_is_not_shown_as_running(path: Path) -> None:
+    with ledgers.opened(path, HERE, at=AT) as ledger:
+        ledger.begin_run("r1", "p", AT)
+        assert states(path) == ["running"]
+    assert states(path) == ["stopped"]
+    with ledgers.opened(path, HERE, at=AT) as ledger:
+        ledger.begin_run("r2", "p", "2026-01-02T00:00:00+00:00")
+        assert states(path) == ["stopped", "running"]
+        ledger.end_run("r2", "done", AT)
+    assert states(path) == ["stopped", "done"]
+
+
+def test_a_run_that_goes_on_runs_again(path: Path) -> None:
+    fill(path)
+    with ledgers.opened(path, HERE, at=AT) as ledger:
+        ledger.begin_run("r1", "p", AT)
+        assert states(path) == ["running"]
