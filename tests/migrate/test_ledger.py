@@ -238,3 +238,14 @@ def test_a_run_that_goes_on_runs_again(path: Path) -> None:
     with ledgers.opened(path, HERE, at=AT) as ledger:
         ledger.begin_run("r1", "p", AT)
         assert states(path) == ["running"]
+
+
+def test_rows_that_a_run_finds_of_its_own_are_not_counted_in_a_chunk_that_is_open(path: Path) -> None:
+    with ledgers.opened(path, HERE, at=AT) as ledger:
+        ledger.begin_run("r1", "p", AT)
+        ledger.open_chunk("r1", "contact", 0, 3, {}, INTENTS)
+        ledger.landed("r1", "contact", {"row-0": "r1"})
+        assert ledger.balance("r1")["created"].to_list() == [0]
+        ledger.begin_run("r2", "p", "2026-01-02T00:00:00+00:00")
+        ledger.landed("r2", "contact", {"row-1": "r1"})
+        assert ledger.balance("r1")["created"].to_list() == [1]
