@@ -214,13 +214,25 @@ class _Filter:
 
     def call(self, node: Call) -> str:
         name = node.name.removeprefix(_QUERY_FUNCTIONS)
-        if name == "in":
-            raise ServiceError(501, "0x8006088a", "The query node In is not supported.")
+        if name == "in" and len(node.arguments) == 2:
+            return self.is_in(*node.arguments)
         if name in _TEXT_FUNCTIONS:
             return self.text_function(name, node)
         if node.name.startswith(_QUERY_FUNCTIONS) and node.named:
             return self.query_function(name, node.named)
         raise ServiceError(400, "0x80060888", f"An unknown function with name '{node.name}' was found.")
+
+    def is_in(self, left: Node, items: Node) -> str:
+        """Versions differ: some services refuse this operator with 501, and clients of newer ones send it."""
+        if not isinstance(left, Path) or not isinstance(items, Items):
+            raise bad_query("The in operator needs a property and a list.")
+        expression, column = self.property(left)
+        if not items.items:
+            return "(1=0)"
+        values = [comparable(column, item) for item in items.items if isinstance(item, Literal)]
+        marks = ",".join(self.sql.bind(value) for value in values)
+        text = f"fold({expression})" if column.type in TEXT_TYPES else expression
+        return f"({text} IN ({marks}))"
 
     def text_function(self, name: str, node: Call) -> str:
         if len(node.arguments) != 2:
